@@ -1,0 +1,29 @@
+"""cogarch: brain-inspired modules that speak over a typed message bus."""
+
+import os
+
+import torch
+
+# torch's default threads swing a tick's time 50-fold on small machines; more are seldom faster at these sizes
+torch.set_num_threads(int(os.environ.get("COGARCH_THREADS", "1")))
+
+from cogarch.bus import Bus  # noqa: E402
+from cogarch.config import Agent  # noqa: E402
+from cogarch.module import Module, Noise, Read, Signal, State, Step  # noqa: E402
+from cogarch.registry import ConfigError  # noqa: E402
+from cogarch.run import run  # noqa: E402
+from cogarch.wiring import WiringError  # noqa: E402
+
+__all__ = [
+    "Agent",
+    "Bus",
+    "ConfigError",
+    "Module",
+    "Noise",
+    "Read",
+    "Signal",
+    "State",
+    "Step",
+    "WiringError",
+    "run",
+]

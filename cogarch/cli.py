@@ -1,0 +1,288 @@
+"""The `cogarch` command. It alone, with the benches, may use all four packages."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+import cogarch
+from cogarch.files import FileError
+from cogarch.wiring import nearest
+
+Target = tyro.conf.Positional
+Many = tyro.conf.UseAppendAction
+
+_MODULE = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(metavar="ROLE=NAME"),
+    tyro.conf.UseAppendAction,
+]
+_SETTING = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(name="set", metavar="ROLE.SETTING=VALUE"),
+    tyro.conf.UseAppendAction,
+]
+_OPTION = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(name="option", aliases=["-o"], metavar="NAME=VALUE"),
+    tyro.conf.UseAppendAction,
+]
+
+
+def main() -> None:
+    """The console script: errors of use are one plain sentence and exit status 2, never a trace."""
+    _agents_is_ours()
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="cogarch", description=cogarch.__doc__)
+    except (ValueError, KeyError, FileError) as error:
+        if "COGARCH_TRACE" in __import__("os").environ:
+            raise
+        _fail(str(error.args[0]) if isinstance(error, KeyError) else str(error))
+
+
+def _agents_is_ours() -> None:
+    """`agents` is also the import name of a popular package: it must be the folder beside ours."""
+    home = Path(cogarch.__file__).parent.parent
+    for name in ("agents", "envs", "analysis"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).parent if spec and spec.origin else None
+        if found is None or found.resolve() != (home / name).resolve():
+            _fail(
+                f"the package {name!r} that Python finds is {found or 'missing'}, not {home / name}; another project's "
+                f"{name!r} stands before ours: uninstall it, or run cogarch in an environment of its own"
+            )
+
+
+def _fail(text: str) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]cogarch:[/] {text}", highlight=False)
+    sys.exit(2)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def run(
+    agent: Target[str],
+    env: Target[str],
+    /,
+    steps: int = 2000,
+    episodes: int = 1,
+    batch: int = 1,
+    seed: int = 0,
+    out: Path | None = None,
+    swap: _MODULE = (),
+    settings: _SETTING = (),
+    options: _OPTION = (),
+) -> None:
+    """Let an agent live in a world, and record every topic.
+
+    Args:
+        agent: A name (cogarch agents), a TOML file, or the folder of a training.
+        env: A world (cogarch envs).
+        steps: Ticks of a life.
+        episodes: Lives, each in a new world.
+        batch: Agents living at once.
+        seed: Seeds everything.
+        out: Folder of the run (default: runs/AGENT-ENV-SEED).
+        swap: Another module in a role, a name or pkg.mod:Class.
+        settings: Another setting of a module.
+        options: An option of the world.
+    """
+    folder = cogarch.run(
+        _agent(agent, swap, settings),
+        env,
+        steps=steps,
+        episodes=episodes,
+        batch=batch,
+        seed=seed,
+        options=_pairs(options),
+        out=out,
+    )
+    print(folder.path)
+
+
+def train(
+    agent: Target[str],
+    env: Target[str | None] = None,
+    /,
+    updates: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    swap: _MODULE = (),
+    settings: _SETTING = (),
+    options: _OPTION = (),
+) -> None:
+    """Learn an agent's weights in training worlds.
+
+    Args:
+        agent: A name (cogarch agents), a TOML file, or the folder of a training to start from.
+        env: A world (default: the one that the agent's file names).
+        updates: Steps of the weights (default: the agent's).
+        seed: Seeds weights and walks.
+        out: Folder of the run (default: runs/AGENT-ENV-SEED).
+        swap: Another module in a role, a name or pkg.mod:Class.
+        settings: Another setting of a module.
+        options: An option of the world.
+    """
+    from cogarch.learning.train import train as learn
+
+    wired = _agent(agent, swap, settings)
+    if updates is not None:
+        wired = wired.model_copy(update={"training": wired.training.model_copy(update={"updates": updates})})
+    folder = learn(wired, env, seed=seed, options=_pairs(options), out=out)
+    print(folder.path)
+
+
+def resume(run: Target[Path], /) -> None:
+    """Go on with a training that was stopped or killed.
+
+    Args:
+        run: Its folder.
+    """
+    from cogarch.folder import RunFolder
+    from cogarch.learning.train import resume as go_on
+
+    print(go_on(RunFolder.open(run)).path)
+
+
+def ratemaps(
+    run: Target[Path],
+    /,
+    topic: str | None = None,
+    out: Path | None = None,
+    shuffles: int = 100,
+    seed: int = 0,
+) -> None:
+    """Draw the rate maps of a run (or of a recorded neuron, FILE.npz) and score them against their own shuffles.
+
+    Args:
+        run: Folder of a run, a recording.zarr, or an npz file with x, y (cm) and spikes (s).
+        topic: A topic with cells (default: all of them).
+        out: Folder for the figures (default: figures/ in the run).
+        shuffles: Circular time shifts a cell.
+        seed: Seeds the shifts.
+    """
+    import analysis
+
+    for path in analysis.write_ratemaps(run, topic, out, shuffles=shuffles, seed=seed):
+        print(path)
+
+
+def check(target: Target[str], /, motion: str = "dx, dy") -> None:
+    """Run the conformance suite on a module.
+
+    Args:
+        target: pkg.mod:Class, or ROLE/NAME of one of ours.
+        motion: The unit of env/motion in which to build it.
+    """
+    from cogarch.check import check_module, contracts
+    from cogarch.registry import find, load_class
+
+    role, _, name = target.partition("/")
+    cls = find(role, name) if name and ":" not in target else load_class(target)
+    verdicts = check_module(cls, contracts(motion))
+    table = Table("clause", "", "", title=f"{cls.__module__}:{cls.__qualname__}", title_justify="left")
+    for v in verdicts:
+        mark = {True: "[green]pass[/]", False: "[red]FAIL[/]", None: "[dim]not run[/]"}[v.passed]
+        table.add_row(v.clause, mark, v.text)
+    Console().print(table)
+    if any(v.passed is False for v in verdicts):
+        sys.exit(1)
+
+
+def modules() -> None:
+    """List the modules that there are, by role."""
+    from cogarch.registry import catalogue
+
+    _list({f"{role}/{name}": about for role, found in catalogue().items() for name, about in found.items()})
+
+
+def agents() -> None:
+    """List the ready-made agents."""
+    import agents
+
+    _list(agents.catalogue())
+
+
+def envs() -> None:
+    """List the worlds."""
+    import envs
+
+    _list(envs.catalogue())
+
+
+def demo(out: Path = Path("runs/demo"), quick: bool = False) -> None:
+    """Learn a map, live in worlds never seen, and draw the cells: the main job.
+
+    Args:
+        out: Folder for the results; a demo that lies there is made anew.
+        quick: A tenth of the training, to see that everything works.
+    """
+    from cogarch.bench.demo import demo as show
+
+    show(out, quick=quick)
+
+
+COMMANDS = {
+    "demo": demo,
+    "run": run,
+    "train": train,
+    "resume": resume,
+    "ratemaps": ratemaps,
+    "check": check,
+    "modules": modules,
+    "agents": agents,
+    "envs": envs,
+}
+
+
+# --- small parts ------------------------------------------------------------------------------------------------------
+
+
+def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...]) -> cogarch.Agent:
+    import agents
+
+    agent = agents.load(name)
+    for item in swap:
+        role, use = _split(item, "--swap", "ROLE=NAME")
+        agent = agent.swap(role, use)
+    for item in settings:
+        key, value = _split(item, "--set", "ROLE.SETTING=VALUE")
+        role, dot, setting = key.partition(".")
+        if not dot:
+            raise ValueError(f"--set {item}: it is ROLE.SETTING=VALUE, such as hc.capacity=2048")
+        agent = agent.change(role, **{setting: _value(value)})
+    return agent
+
+
+def _pairs(items: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in (_split(item, "--option", "NAME=VALUE") for item in items)}
+
+
+def _split(item: str, flag: str, form: str) -> tuple[str, str]:
+    key, equals, value = item.partition("=")
+    if not equals or not key or not value:
+        raise ValueError(f"{flag} {item}: it is {form}")
+    return key, value
+
+
+def _value(text: str) -> Any:
+    """A TOML value (20, 0.05, true, [5, 8]), or the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _list(lines: dict[str, str]) -> None:
+    table = Table.grid(padding=(0, 3))
+    for name, about in lines.items():
+        table.add_row(f"[bold]{name}[/]", about)
+    Console().print(table)

@@ -1,0 +1,92 @@
+"""The folder of a run: `run.json` says what was run, with what, and how it ended; the rest lies beside it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cogarch import files
+from cogarch.config import Agent, parse_agent
+
+WEIGHTS = "weights.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
+RECORDING = "recording.zarr"
+METRICS = "metrics.csv"
+
+
+class RunFolder:
+    """One run on disk. `config` is `run.json` as plain data; `status` is running, done, interrupted or failed."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path, self.config = path, config
+
+    @classmethod
+    def create(cls, out: Path | None, kind: str, agent: Agent, env: str, **settings: Any) -> RunFolder:
+        """A new folder: `out`, or the first free `runs/AGENT-ENV-SEED[-n]`. FileError if `out` is taken."""
+        if out is None:
+            stem = f"{agent.name}-{env.rpartition('/')[2]}-{settings.get('seed', 0)}"
+            names = (Path("runs") / (f"{stem}-{n}" if n > 1 else stem) for n in range(1, 10**6))
+            out = next(path for path in names if not path.exists())
+        elif (out / "run.json").exists():
+            raise files.FileError(f"{out} holds a run already; name another folder with --out")
+        with files.named(out, "write"):
+            out.mkdir(parents=True, exist_ok=True)
+        config = {
+            "kind": kind,
+            "status": "running",
+            "command": shlex.join(["cogarch", *sys.argv[1:]]) if Path(sys.argv[0]).name == "cogarch" else "",
+            "agent": agent.model_dump(mode="json"),
+            "env": env,
+            **settings,
+            "threads": torch.get_num_threads(),
+            "versions": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in ("cogarch", "torch", "numpy", "gymnasium")},
+            },
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        folder = cls(out, config)
+        folder.write()
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """A folder that `create` made; FileError says what is missing or broken."""
+        file = path / "run.json"
+        if not file.exists():
+            raise files.FileError(f"{path} is no run: it has no run.json; runs are made by cogarch run and cogarch train")
+        try:
+            with files.named(file, "read"):
+                config = json.loads(file.read_text())
+            for key in ("kind", "agent", "env"):
+                config[key]
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
+            raise files.FileError(f"{file} is not a run's configuration ({error!r}); it was cut short or is foreign") from None
+        return cls(path, config)
+
+    @property
+    def agent(self) -> Agent:
+        """The agent that ran, with the weights that lie in this folder if there are any."""
+        agent = parse_agent(self.config["agent"], str(self.path / "run.json"))
+        weights = self.path / WEIGHTS
+        return agent.model_copy(update={"weights": weights}) if weights.exists() else agent
+
+    @property
+    def recording(self) -> Path:
+        return self.path / RECORDING
+
+    def end(self, status: str) -> None:
+        """Say how it ended."""
+        self.config |= {"status": status, "ended": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.write()
+
+    def write(self) -> None:
+        files.write_whole(self.path / "run.json", json.dumps(self.config, indent=2) + "\n")

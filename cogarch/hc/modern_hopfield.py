@@ -1,0 +1,297 @@
+"""A modern Hopfield network as hippocampus: every moment a slot, recall by softmax over all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cogarch.hc.memory import MemorySpec, Recall, Usage
+from cogarch.module import Messages, Module, Read, Signal, State, Step
+from cogarch.tree import share
+
+
+class ModernHopfield(Module):
+    """Binds the structural code to the sensory code and recalls one by the other (Ramsauer et al. 2021, eq. 3).
+
+    Key `mec/g`, value `lec/x`; keys and queries are brought to unit length, so `beta` alone sets how sharp recall is.
+    A query `q` recalls `sum_i w_i value_i` with `w = softmax(beta k_i . q + log strength_i)`; its energy is
+    `E = -lse(beta, k . q) / beta + |q|^2 / 2 + 1 / 2`: 0 where exactly one copy is stored, 2 where nothing is. Their
+    constant `log(P) / beta` is left out, for it would make every place less familiar as memories are added.
+    `hc/p` `[B, capacity]` is the activity of the slots, place cells; `hc/familiarity` is minus the energy.
+
+    A memory of `capacity` slots that is full drops its oldest memory for a new one. With `merge` > 0 a moment whose key
+    is at least that similar to a stored key of the same value is not stored again: one copy a place, and the slot that
+    was not refreshed for longest is the one dropped. `recall_g` adds the recall of the structural code by the sensory.
+    """
+
+    role = "hc"
+    spec = MemorySpec("real", hetero=True, order="set", has_energy=True, grad_read=True, grad_write=True, bounded=True)
+
+    def __init__(
+        self,
+        topics: Mapping[str, Signal],
+        *,
+        capacity: int = 1024,
+        beta: float = 50.0,
+        learn_beta: bool = False,
+        merge: float = 0.0,
+        recall_g: bool = False,
+    ) -> None:
+        super().__init__()
+        if capacity < 1:
+            raise ValueError(f"a memory has at least one slot, capacity is {capacity}")
+        self.n_g, self.n_x = topics["mec/g"].shape[0], topics["lec/x"].shape[0]
+        self.capacity, self.merge, self.recall_g = capacity, merge, recall_g
+        if not self.merge:  # what a merging memory stores depends on what it holds: its steps are ticked
+            self.over_time = {tuple(step.method for step in self.steps()): "attend"}
+        self.log_beta = nn.Parameter(torch.tensor(math.log(beta)), requires_grad=learn_beta)
+
+    def steps(self) -> list[Step]:
+        g_path = Read("mec/g_path", shape=(self.n_g,), dtype=torch.float32)
+        g, x = Read("mec/g", shape=(self.n_g,), dtype=torch.float32), Read("lec/x", shape=(self.n_x,))
+        recalled = {
+            "hc/p": Signal((self.capacity,), cells="HC place cells (memory slots)"),
+            "hc/recalled_x": Signal((self.n_x,), cells="LEC sensory cells, recalled"),
+            "hc/familiarity": Signal(unit="minus energy"),
+        }
+        slot = Signal(dtype=torch.int64, unit="slot", values=self.capacity)
+        steps = [Step("recall", {"g_path": g_path}, recalled, state=True)]
+        if self.recall_g:
+            recalled_g = {"hc/recalled_g": Signal((self.n_g,), cells="MEC cells, recalled")}
+            steps.append(Step("recall_by_x", {"x": x}, recalled_g, state=True))
+        return [*steps, Step("store", {"g": g, "x": x}, {"hc/slot": slot}, state=True)]
+
+    # --- the steps ----------------------------------------------------------------------------------------------------
+
+    def recall(self, state: State, g_path: Tensor) -> tuple[Messages, State]:
+        got = self.read(state, g_path, steps=1)
+        assert got.weights is not None
+        assert got.energy is not None
+        writes = {"hc/p": got.weights, "hc/recalled_x": got.value, "hc/familiarity": -got.energy[:, None]}
+        return writes, state
+
+    def recall_by_x(self, state: State, x: Tensor) -> tuple[Messages, State]:
+        used = self._used(state)
+        logits = self._logits(state["values"][:, :used], x, state["strength"][:, :used])
+        weights, _ = _softmax(logits)
+        return {"hc/recalled_g": _mix(weights, state["keys"][:, :used])}, state
+
+    def store(self, state: State, g: Tensor, x: Tensor) -> tuple[Messages, State]:
+        """Keep this moment; the bus owns the state, so the bank is written in place where gradients are off."""
+        state, slot = self._put(state, g, x, torch.ones(len(g), device=g.device))
+        return {"hc/slot": slot[:, None]}, state
+
+    # --- the memory protocol: pure functions on state -----------------------------------------------------------------
+
+    def init(self, batch: int) -> State:
+        c = self.capacity
+        return {
+            "keys": torch.zeros(batch, c, self.n_g),
+            "values": torch.zeros(batch, c, self.n_x),
+            "strength": torch.zeros(batch, c),  # 0 = empty
+            # when each slot was last written or refreshed; empty slots in their order, before all others
+            "last": (torch.arange(c) - c).repeat(batch, 1),
+            "clock": torch.zeros(batch, dtype=torch.int64),
+            "dropped": torch.zeros(batch, dtype=torch.int64),
+        }
+
+    def write(
+        self,
+        state: State,
+        key: Tensor,
+        value: Tensor | None = None,
+        *,
+        predicted: Tensor | None = None,
+        strength: float | Tensor = 1.0,
+        mask: Tensor | None = None,
+    ) -> State:
+        """See `AssociativeMemory`; what was `predicted` does not matter to this memory."""
+        value = key if value is None else value
+        weight = torch.as_tensor(strength, dtype=key.dtype, device=key.device).expand(len(key))
+        return self._put(share(state), key, value, weight, mask)[0]
+
+    def read(self, state: State, query: Tensor, *, steps: int | None = None, mask: Tensor | None = None) -> Recall:
+        """`steps=1` is one update (attention); more, or None for convergence (1e-4, at most 100), settle on the keys."""
+        used = self._used(state)
+        keys, strength = state["keys"][:, :used], state["strength"][:, :used]
+        strength = strength if mask is None else strength * mask[:, :used]
+        q = F.normalize(query, dim=-1)
+        limit, taken = 100 if steps is None else steps, 1
+        converged = torch.ones(len(q), dtype=torch.bool, device=q.device)
+        similarity = _dot(keys, q)
+        weights, lse = _softmax(self.log_beta.exp() * similarity + strength.log())
+        best = torch.where(strength > 0, similarity, 0.0).amax(-1) if used else torch.zeros_like(lse)
+        energy = self._energy(q, lse)
+        while taken < limit and used:
+            settled = torch.where(strength.sum(-1, keepdim=True) > 0, _mix(weights, keys), q)
+            converged = (settled - q).norm(dim=-1) < 1e-4
+            if steps is None and bool(converged.all()):
+                break
+            q, taken = settled, taken + 1
+            weights, lse = _softmax(self.log_beta.exp() * _dot(keys, q) + strength.log())
+            energy = self._energy(q, lse)
+        value = _mix(weights, state["values"][:, :used])
+        activity = F.pad(weights, (0, self.capacity - used))
+        return Recall(value, activity, energy, taken, converged, novelty=1 - best)
+
+    def energy(self, state: State, query: Tensor) -> Tensor:
+        """`[B]`, of the query brought to unit length."""
+        energy = self.read(state, query, steps=1).energy
+        assert energy is not None
+        return energy
+
+    def decay(self, state: State, factor: float) -> State:
+        return state | {"strength": state["strength"] * factor}
+
+    def forget(self, state: State, where: Tensor) -> State:
+        return state | {"strength": state["strength"].masked_fill(where, 0.0)}
+
+    def reset(self, state: State, rows: Tensor) -> State:
+        return self.restart(state, rows, self.init(len(rows)))
+
+    def restart(self, state: State, rows: Tensor, fresh: State) -> State:
+        """Only the slots' bookkeeping is made new: an empty slot's key and value are never read."""
+        kept = {name: state[name] for name in ("keys", "values")}
+        books = {name: x for name, x in state.items() if name not in kept}
+        return super().restart(books, rows, {name: fresh[name] for name in books}) | kept
+
+    def usage(self, state: State) -> Usage:
+        size = sum(x.numel() * x.element_size() for x in state.values())
+        return Usage((state["strength"] > 0).sum(-1), state["dropped"], size, self.capacity)
+
+    def notice(self, state: State) -> str | None:
+        lost = int(state["dropped"].sum())
+        if not lost:
+            return None
+        how = "the one not refreshed for longest" if self.merge else "the oldest"
+        return (
+            f"the memory of {self.capacity} slots is full: each new memory now takes the place of {how}; "
+            "raise hc.capacity, or set hc.merge to keep one copy a place"
+        )
+
+    # --- a whole walk at once -----------------------------------------------------------------------------------------
+
+    def attend(self, state: State, g_path: Tensor, g: Tensor, x: Tensor) -> tuple[Messages, State]:
+        """Recall and store over a walk `[T, B, n]` as one masked attention: tick t sees what was stored before t.
+
+        Tick t writes slot `(clock + t) % capacity`, so it sees the last `capacity` writes.
+        """
+        length, batch, c = *g.shape[:2], self.capacity
+        used = self._used(state)
+        clock = state["clock"]
+        now = clock + torch.arange(length, device=g.device)[:, None]  # [T, B]: writes made before tick t
+        keys = torch.cat([state["keys"][:, :used], F.normalize(g, dim=-1).transpose(0, 1)], 1)  # [B, used + T, n_g]
+        values = torch.cat([state["values"][:, :used], x.transpose(0, 1)], 1)
+        written = torch.cat([state["last"][:, :used], now.T], 1)  # [B, used + T]
+        strength = torch.cat([state["strength"][:, :used], torch.ones(batch, length, device=g.device)], 1)
+        age = now.T[:, :, None] - written[:, None]  # [B, T, used + T]
+        seen = torch.where((age > 0) & (age <= c), strength[:, None], 0.0).log()
+        q = F.normalize(g_path, dim=-1).transpose(0, 1)
+        weights, lse = _softmax(self.log_beta.exp() * (q @ keys.mT) + seen)
+        slot = now % c
+        if used:
+            index = torch.cat([torch.arange(used, device=g.device).expand(batch, used), slot.T], 1)
+            activity = torch.zeros(batch, length, c, device=g.device)
+            activity = activity.scatter_add(2, index[:, None].expand_as(weights), weights)
+        elif length <= c:
+            activity = F.pad(weights, (0, c - length))
+        else:
+            activity = torch.zeros(batch, length, c, device=g.device)
+            activity = activity.scatter_add(2, slot.T[:, None].expand_as(weights), weights)
+        writes = {
+            "hc/p": activity.transpose(0, 1),
+            "hc/recalled_x": (weights @ values).transpose(0, 1),
+            "hc/familiarity": -self._energy(q, lse).T[..., None],
+            "hc/slot": slot[..., None],
+        }
+        if self.recall_g:
+            by_x = self.log_beta.exp() * (F.normalize(x, dim=-1).transpose(0, 1) @ F.normalize(values, dim=-1).mT)
+            writes["hc/recalled_g"] = (_softmax(by_x + seen)[0] @ keys).transpose(0, 1)
+        # the last `capacity` moments stay
+        first, rows = max(0, length - c), torch.arange(batch, device=g.device)[:, None]
+        at = (rows, slot[first:].T)
+        state = {
+            "keys": _set(state["keys"], at, keys[:, used + first :]),
+            "values": _set(state["values"], at, values[:, used + first :]),
+            "strength": state["strength"].index_put(at, torch.ones((), device=g.device)),
+            "last": state["last"].index_put(at, now[first:].T),
+            "clock": clock + length,
+            "dropped": (clock + length - c).clamp(min=0),
+        }
+        return writes, state
+
+    # --- small parts --------------------------------------------------------------------------------------------------
+
+    def _used(self, state: State) -> int:
+        """Slots at the front that may hold anything: a young memory is read at the cost of what it holds."""
+        return min(self.capacity, int(state["clock"].max()))
+
+    def _logits(self, bank: Tensor, query: Tensor, strength: Tensor) -> Tensor:
+        return self.log_beta.exp() * _dot(F.normalize(bank, dim=-1), F.normalize(query, dim=-1)) + strength.log()
+
+    def _energy(self, q: Tensor, lse: Tensor) -> Tensor:
+        """An empty memory has `lse = -inf`; its energy is that of the opposite of the one thing stored."""
+        lse = (lse / self.log_beta.exp()).clamp(min=-1.0)
+        return 0.5 + 0.5 * q.square().sum(-1) - lse
+
+    def _put(
+        self, state: State, key: Tensor, value: Tensor, strength: Tensor, mask: Tensor | None = None
+    ) -> tuple[State, Tensor]:
+        rows, clock = torch.arange(len(key), device=key.device), state["clock"]
+        key = F.normalize(key, dim=-1)
+        slot = clock % self.capacity
+        known = torch.zeros_like(slot, dtype=torch.bool)
+        if self.merge:
+            slot = state["last"].argmin(-1)
+            used = self._used(state)
+            if used:
+                same = _dot(F.normalize(state["values"][:, :used], dim=-1), F.normalize(value, dim=-1)) > 0.999
+                candidate = same & (state["strength"][:, :used] > 0)
+                near, where = torch.where(candidate, _dot(state["keys"][:, :used], key), -2.0).max(-1)
+                known = near >= self.merge
+                slot = torch.where(known, where, slot)
+        at = (rows, slot)
+        old = state["strength"][at]
+        fresh = ~known if mask is None else ~known & mask
+        lost = fresh & (old > 0)
+        touched = torch.ones_like(known) if mask is None else mask
+        keep = ~fresh[:, None]
+        state = {
+            "keys": _set(state["keys"], at, torch.where(keep, state["keys"][at], key)),
+            "values": _set(state["values"], at, torch.where(keep, state["values"][at], value)),
+            "strength": _set(state["strength"], at, torch.where(touched, torch.where(fresh, strength, old), old)),
+            "last": _set(state["last"], at, torch.where(touched, clock, state["last"][at])),
+            "clock": clock + touched,
+            "dropped": state["dropped"] + lost,
+        }
+        return state, slot
+
+
+def _set(bank: Tensor, at: tuple[Tensor, ...], x: Tensor) -> Tensor:
+    """`bank[at] = x`: in place where gradients are off, for the bus owns the bank and it is large; else a new bank."""
+    if torch.is_grad_enabled():
+        return bank.index_put(at, x)
+    bank[at] = x
+    return bank
+
+
+def _dot(bank: Tensor, query: Tensor) -> Tensor:
+    return (bank @ query.unsqueeze(-1)).squeeze(-1)  # [B, C, n] x [B, n] -> [B, C]
+
+
+def _mix(weights: Tensor, bank: Tensor) -> Tensor:
+    return (weights.unsqueeze(-2) @ bank).squeeze(-2)  # [B, C] x [B, C, n] -> [B, n]
+
+
+def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax and log-sum-exp over the last axis; all weights 0 (and lse -inf) where no slot may be read."""
+    if logits.shape[-1] == 0:
+        return logits, logits.new_full(logits.shape[:-1], -torch.inf)
+    top = logits.amax(-1, keepdim=True).clamp(min=-1e30)
+    e = (logits - top).exp()
+    total = e.sum(-1, keepdim=True)
+    return e / total.clamp(min=1e-30), (top + total.log()).squeeze(-1)

@@ -1,0 +1,254 @@
+"""Learning by back-propagation: play fresh worlds, sum the losses that were asked for, step the weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+import envs
+from envs import policies
+from cogarch import files
+from cogarch.bus import Bus
+from cogarch.config import Agent, save_weights
+from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
+from cogarch.learning.zero_shot import accuracy, events
+from cogarch.module import Messages
+from cogarch.run import contracts, hear
+from cogarch.wiring import nearest
+
+TRAINING_WORLDS = 1000
+"""World seeds below this train, and only these."""
+
+COLUMNS = ("update", "env_steps", "loss", "zero_shot", "events", "gradient_norm", "seconds", "steps_per_second")
+TIME_COLUMNS = ("seconds", "steps_per_second")
+REPORT_EVERY, SAVE_EVERY = 10, 100
+WALKERS = 1600  # walked at once: a step of a thousand worlds costs little more than one of a few
+
+
+class Diverged(RuntimeError):
+    """A number that is not finite; the text names the topic (or parameter) in which it first appeared."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The walks of one update: messages `[T, B, ...]`, where the loss counts, and where zero-shot events are."""
+
+    walk: Messages
+    counts: Tensor
+    zero_shot: NDArray[np.bool_]
+
+
+def batches(agent: Agent, world: str, options: Mapping[str, Any], seed: int, first: int, last: int) -> Iterator[Batch]:
+    """The walks of updates `first` to `last` - 1: a pure function of seed and update, so that a resumed run has the same."""
+    setup = agent.training
+    block = max(1, WALKERS // setup.batch)
+    rows = block * setup.batch
+    env = envs.make(world, rows, **options)
+    for b in range(first // block, -(-last // block)):
+        world_seeds = [(b * rows + row) % TRAINING_WORLDS for row in range(rows)]
+        walk = policies.walk(
+            env, setup.policy, setup.steps, world_seeds=world_seeds, policy_seed=seed * 1_000_003 + b
+        )
+        scored = events(walk["node"], walk["action"], walk["start"])
+        counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
+        messages = hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")})
+        for i in range(max(first - b * block, 0), min(last - b * block, block)):
+            own = slice(i * setup.batch, (i + 1) * setup.batch)
+            yield Batch({t: x[:, own] for t, x in messages.items()}, counts[:, own], scored.zero_shot[:, own])
+    env.close()
+
+
+def train(
+    agent: Agent,
+    world: str | None = None,
+    *,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    out: Path | str | None = None,
+    console: Console | None = None,
+) -> RunFolder:
+    """Learn the agent's weights in training worlds; the folder holds them, metrics.csv and a checkpoint.
+
+    `world` None: the agent's own, with its own options. Raises Diverged where a number stops being finite; the last good
+    checkpoint is kept.
+    """
+    setup = agent.training
+    if world is None:
+        world, options = setup.world, {**setup.options, **(options or {})}
+    folder = RunFolder.create(
+        None if out is None else Path(out),
+        "train",
+        agent,
+        world,
+        options=dict(options or {}),
+        seed=seed,
+        updates=setup.updates,
+    )
+    return _learn(folder, console or Console())
+
+
+def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
+    """Go on with a training that was stopped or killed, from its last checkpoint: the same run as an unbroken one."""
+    if folder.config["kind"] != "train":
+        raise files.FileError(f"{folder.path} is a {folder.config['kind']}, not a training; only trainings are resumed")
+    return _learn(folder, console or Console())
+
+
+def _learn(folder: RunFolder, console: Console) -> RunFolder:
+    config = folder.config
+    # the weights that this folder holds are its result, not where it began
+    agent = folder.agent.model_copy(update={"weights": config["agent"]["weights"] and Path(config["agent"]["weights"])})
+    setup, seed, options = agent.training, config["seed"], config["options"]
+    env = envs.make(config["env"], 1, **options)
+    bus = agent.build(contracts(env), batch=setup.batch, seed=seed, learning=True)
+    env.close()
+    for topic in setup.losses:
+        if topic not in bus.plan.topics:
+            raise ValueError(f"no module writes the loss {topic!r}; {nearest(topic, bus.plan.topics)}")
+    weights = [p for p in bus.parts.parameters() if p.requires_grad]
+    if not weights:
+        raise ValueError(f"{agent.name} has no weight that learns; run it as it is")
+    optimiser = torch.optim.Adam(weights, lr=setup.learning_rate)
+    done, spent = _load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)
+    metrics = files.MetricsCsv(folder.path / METRICS, COLUMNS)
+    metrics.truncate_after(done)
+    folder.config |= {"status": "running"}
+    folder.write()
+    status, began, first = "failed", time.perf_counter() - spent, done
+
+    def save() -> None:
+        _save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, time.perf_counter() - began)
+
+    try:
+        with _progress(console) as progress:
+            bar = progress.add_task("", total=setup.updates, completed=done, said="")
+            for batch in batches(agent, config["env"], options, seed, done, setup.updates):
+                report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates
+                row = _update(bus, optimiser, batch, setup.losses, setup.clip, weights, report)
+                done += 1
+                if report:
+                    seconds = time.perf_counter() - began
+                    rate = (done - first) * setup.batch * setup.steps / max(seconds - spent, 1e-9)
+                    row |= {"update": done, "env_steps": done * setup.batch * setup.steps}
+                    metrics.append(row | {"seconds": seconds, "steps_per_second": rate})
+                    said = f"loss {row['loss']:.3f}  zero-shot {row['zero_shot']:.3f}  {rate:,.0f} steps/s"
+                    progress.update(bar, completed=done, said=said)
+                if done % SAVE_EVERY == 0:
+                    save()
+        status = "done"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        console.print(f"interrupted after {done} updates; cogarch resume {folder.path} goes on")
+    except Diverged:
+        status = "diverged"
+        raise
+    finally:
+        if status in ("done", "interrupted"):
+            save()
+            meta = {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
+            save_weights(bus, folder.path / WEIGHTS, meta)
+        folder.end(status)
+    return folder
+
+
+def _update(
+    bus: Bus,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    losses: Mapping[str, float],
+    clip: float,
+    weights: list[torch.nn.Parameter],
+    report: bool,
+) -> dict[str, float]:
+    """One step of the weights: losses `[T, B]` averaged over the ticks that count."""
+    bus.reset()
+    wanted = [*losses, *(["lec/x", "lec/x_predicted"] if report else [])]
+    said = bus.play(batch.walk, wanted)
+    mask = batch.counts.to(bus.device)
+    total = sum((weight * said[topic][mask].mean() for topic, weight in losses.items()), torch.zeros((), device=bus.device))
+    optimiser.zero_grad()
+    total.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(weights, clip)
+    if not bool(total.isfinite()) or not bool(norm.isfinite()):
+        raise Diverged(_culprit(bus, batch.walk))
+    optimiser.step()
+    if not report:
+        return {}
+    said = {topic: x.detach() for topic, x in said.items()}
+    hit = (said["lec/x_predicted"].argmax(-1) == said["lec/x"].argmax(-1)).cpu().numpy()
+    return {
+        "loss": float(total.detach()),
+        "zero_shot": accuracy(hit, batch.zero_shot),
+        "events": int(batch.zero_shot.sum()),
+        "gradient_norm": float(norm),
+    }
+
+
+def _culprit(bus: Bus, walk: Messages) -> str:
+    """Where the first number that is not finite appeared: by tick, then by the order of a tick, else in a gradient."""
+    bus.reset()
+    with torch.no_grad():
+        said = bus.play(walk)
+    order = [*bus.plan.inputs, *(topic for node in bus.plan.order for topic in node.step.writes)]
+    bad = [
+        (int((~said[topic].isfinite()).flatten(1).any(1).nonzero()[0]), order.index(topic), topic)
+        for topic in order
+        if said[topic].dtype.is_floating_point and not bool(said[topic].isfinite().all())
+    ]
+    mend = "lower training.learning_rate or training.clip; the last good checkpoint is kept"
+    if bad:
+        t, _, topic = min(bad)
+        return f"{topic!r}, written by {bus.plan.writer(topic)}, is not finite at tick {t} of the walk; {mend}"
+    for name, p in bus.parts.named_parameters():
+        if p.grad is not None and not bool(p.grad.isfinite().all()):
+            return f"the gradient of {name!r} is not finite, though every message is; {mend}"
+    return f"the loss is not finite, though every message is: a sum overflowed; {mend}"
+
+
+def _save_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer, done: int, seconds: float) -> None:
+    """Weights and the optimiser's state; a checkpoint with the update that it was made after."""
+    tensors = {f"weight.{name}": p.detach() for name, p in bus.parts.named_parameters()}
+    for i, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{i}.{name}": torch.as_tensor(x) for name, x in state.items()}
+    files.save_tensors(path, tensors, {"updates": str(done), "seconds": repr(seconds)})
+
+
+def _load_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    """Updates and seconds behind the checkpoint; 0 where there is none yet."""
+    if not path.exists():
+        return 0, 0.0
+    tensors, meta = files.load_tensors(path)
+    own = dict(bus.parts.named_parameters())
+    saved = {name.removeprefix("weight."): x for name, x in tensors.items() if name.startswith("weight.")}
+    if "updates" not in meta or {n: x.shape for n, x in saved.items()} != {n: p.shape for n, p in own.items()}:
+        raise files.FileError(f"{path} is not a checkpoint of this agent; remove it to begin anew")
+    for name, p in own.items():
+        p.data.copy_(saved[name])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, x in tensors.items():
+        if name.startswith("adam."):
+            _, i, field = name.split(".")
+            state.setdefault(int(i), {})[field] = x
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return int(meta["updates"]), float(meta["seconds"])
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("learning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -1,0 +1,165 @@
+"""Zero-shot accuracy: what a map predicts at a place that it knows, entered by a way that it never took.
+
+An event is a tick at which the agent moved to a node visited before in this walk, by a (node, action) pair never used
+before in it. Only the prediction made before seeing counts; standing still and bumps are no events. Most events go back
+over an edge that was walked the other way (62 to 73 % in squares), so they are also scored without those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import envs
+from envs import policies
+from cogarch.bus import Bus
+from cogarch.config import Agent
+from cogarch.run import SCORING_SEED, contracts, hear
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+WINDOWS = ((0, 512), (512, 1024), (1024, 2048), (2048, 4096))
+
+
+def first_time(ids: Ints) -> Bools:
+    """`[T, B]`: the value has not occurred before in its column."""
+    order = np.argsort(ids, axis=0, kind="stable")
+    ranked = np.take_along_axis(ids, order, 0)
+    new = np.ones_like(ranked, dtype=bool)
+    new[1:] = ranked[1:] != ranked[:-1]
+    first = np.empty_like(new)
+    np.put_along_axis(first, order, new, 0)
+    return first
+
+
+@dataclass(frozen=True)
+class Events:
+    """Masks `[T, B]` over a walk."""
+
+    visited: Bools
+    """The node was visited before."""
+    zero_shot: Bools
+    without_way_back: Bools
+    """Zero-shot, and the edge was not walked in either direction."""
+
+
+def events(node: Ints, action: Ints, start: Bools) -> Events:
+    """The events of a walk; all arguments `[T, B]`, `action` the one that led to the tick. One episode a column."""
+    if bool(start[1:].any()):
+        raise ValueError("zero-shot events are defined within one episode; the walk begins a new one in its middle")
+    visited = ~first_time(node)
+    before = np.vstack([np.full((1, node.shape[1]), -1), node[:-1]])
+    moved = (node != before) & ~start
+    many = max(int(node.max()) + 2, int(action.max()) + 2)
+    new_pair = first_time((before + 1) * many + action + 1)
+    low, high = np.minimum(node, before), np.maximum(node, before)
+    new_edge = first_time(np.where(moved, low * many + high, -1))
+    zero_shot = visited & moved & new_pair
+    return Events(visited, zero_shot, zero_shot & new_edge)
+
+
+def view_ids(observation: NDArray[Any]) -> Ints:
+    """Observations `[T, B, ...]` as whole numbers `[T, B]`, equal where the views are."""
+    if observation.ndim == 2:
+        return observation.astype(np.int64)
+    flat = observation.reshape(observation.shape[0] * observation.shape[1], -1)
+    return np.unique(flat, axis=0, return_inverse=True)[1].reshape(observation.shape[:2]).astype(np.int64)
+
+
+def most_frequent(seen: Ints) -> Ints:
+    """`[T, B]`: the view seen most often before each tick, the guess of an agent without a map (-1 at first)."""
+    guess = np.full_like(seen, -1)
+    for row in range(seen.shape[1]):
+        counts = np.zeros(int(seen[:, row].max()) + 1, np.int64)
+        best = -1
+        for t, view in enumerate(seen[:, row].tolist()):
+            guess[t, row] = best
+            counts[view] += 1
+            if best < 0 or counts[view] > counts[best]:
+                best = view
+    return guess
+
+
+def accuracy(hit: Bools, mask: Bools) -> float:
+    """The share of `mask` that is hit; NaN where it is empty."""
+    return float(hit[mask].mean()) if mask.any() else float("nan")
+
+
+def predict(bus: Bus, walk: Mapping[str, NDArray[Any]]) -> Bools:
+    """`[T, B]`: was the view predicted before seeing it? The bus is reset."""
+    bus.reset(walk["node"].shape[1])
+    with torch.no_grad():
+        said = bus.play(hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")}), _WANTED)
+    hit = said["lec/x_predicted"].argmax(-1) == said["lec/x"].argmax(-1)
+    return np.asarray(hit.numpy())
+
+
+_WANTED = ("lec/x", "lec/x_predicted")
+
+
+def evaluate(
+    agent: Agent,
+    env: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    walks: int = 4,
+    steps: int = 4096,
+    seed: int = 0,
+    world_seed: int = SCORING_SEED,
+    policy: str = "drifting",
+    windows: Sequence[tuple[int, int]] = WINDOWS,
+    together: int = 2,
+) -> list[dict[str, Any]]:
+    """Zero-shot accuracy by window of the walk, in worlds never trained on; one row a window.
+
+    `walks` walks of `steps` ticks in worlds `world_seed`, `world_seed + 1`, ..., `together` of them at a time (a walk of
+    T ticks attends over T^2 pairs). Beside the map: `chance` (one over the number of objects, where they are counted),
+    `same` (predict what is seen now) and `frequent` (predict the view seen most often so far).
+    """
+    hits: list[tuple[Events, dict[str, Bools]]] = []
+    for first in range(0, walks, together):
+        n = min(together, walks - first)
+        world = envs.make(env, n, **(options or {}))
+        seeds = range(world_seed + first, world_seed + first + n)
+        walk = policies.walk(world, policy, steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first)
+        inputs = contracts(world)
+        world.close()
+        bus = agent.change("hc", **_holds(agent, steps)).build(inputs, batch=n, seed=seed)
+        seen = view_ids(walk["observation"])
+        now = np.vstack([np.full((1, n), -1), seen[:-1]])
+        guesses = {"accuracy": predict(bus, walk), "same": now == seen, "frequent": most_frequent(seen) == seen}
+        hits.append((events(walk["node"], walk["action"], walk["start"]), guesses))
+    found = {name: np.hstack([getattr(e, name) for e, _ in hits]) for name in ("zero_shot", "without_way_back")}
+    guessed = {name: np.hstack([g[name] for _, g in hits]) for name in ("accuracy", "same", "frequent")}
+    values = inputs["env/observation"].values
+    rows = []
+    for a, b in windows:
+        if a >= steps:
+            continue
+        at = slice(a, min(b, steps))
+        zero_shot, without = found["zero_shot"][at], found["without_way_back"][at]
+        rows.append(
+            {
+                "window": f"{a}-{min(b, steps)}",
+                "events": int(zero_shot.sum()),
+                "accuracy": accuracy(guessed["accuracy"][at], zero_shot),
+                "events_without_way_back": int(without.sum()),
+                "accuracy_without_way_back": accuracy(guessed["accuracy"][at], without),
+                "chance": 1 / values if values else float("nan"),
+                "same": accuracy(guessed["same"][at], zero_shot),
+                "frequent": accuracy(guessed["frequent"][at], zero_shot),
+            }
+        )
+    return rows
+
+
+def _holds(agent: Agent, steps: int) -> dict[str, Any]:
+    """Settings with which the memory holds the whole walk, as while training, where it has such settings."""
+    wanted = agent.training.modules.get("hc", {})
+    return {**wanted, "capacity": steps} if "capacity" in wanted else dict(wanted)

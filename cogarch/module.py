@@ -1,0 +1,123 @@
+"""What a module is: the signals that it reads and writes, the state that it asks the bus to keep, and its steps.
+
+A module is a `torch.nn.Module` that fills a role. It holds parameters and nothing that changes between ticks: its state
+is a dictionary of tensors with one row an agent (`[B, ...]`), made by `init`, handed to its steps and given back by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+State: TypeAlias = dict[str, Any]  # str -> Tensor [B, ...], or a nested dict or tuple of such
+Messages: TypeAlias = dict[str, Tensor]  # topic -> [B, *shape]; in over_time methods [T, B, *shape]
+
+ROLES = ("lec", "mec", "hc", "world", "executive")
+"""The roles, in the order in which an agent builds them: each sees the contracts of those before it."""
+
+SCORING_ONLY = ("env/node", "env/place", "env/heading")
+"""Topics that carry the truth: figures and scores read them, modules never."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The contract of a topic: what one message `[B, *shape]` on it is.
+
+    `cells` names the neural population that it stands for ("" = not neural), `unit` what its numbers measure (wiring
+    compares units as well as shapes), `values` how many values an integer signal takes (0 = not counted), `fill` what a
+    delayed reader sees before the first message.
+    """
+
+    shape: tuple[int, ...] = (1,)
+    dtype: torch.dtype = torch.float32
+    cells: str = ""
+    unit: str = ""
+    values: int = 0
+    fill: float = 0.0
+
+    def __str__(self) -> str:
+        unit = f" in {self.unit!r}" if self.unit else ""
+        return f"{str(self.dtype).removeprefix('torch.')} {list(self.shape)}{unit}"
+
+    def empty(self, batch: int) -> Tensor:
+        """The message before the first one, `[batch, *shape]`."""
+        return torch.full((batch, *self.shape), self.fill, dtype=self.dtype)
+
+
+@dataclass(frozen=True)
+class Read:
+    """One subscription: a topic, how many ticks old the message is, whether gradients pass back through it.
+
+    `shape`, `dtype` and `unit`, where given, are what the reader can take; the wiring proves them against the writer.
+    """
+
+    topic: str
+    delay: int = 0
+    grad: bool = True
+    shape: tuple[int, ...] | None = None
+    dtype: torch.dtype | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers that the bus draws for a step: `[B, *shape]`, `kind` "normal" or "uniform" (in (0, 1))."""
+
+    shape: tuple[int, ...] = (1,)
+    kind: str = "normal"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One method of a module and the topics that it connects.
+
+    The method takes each read (and each noise) by the name given here and returns a dictionary of its writes. With
+    `state=True` it takes the module's state first and returns `(writes, state)`; it may overwrite tensors of that state
+    in place where gradients are off, and never a message.
+    """
+
+    method: str
+    reads: Mapping[str, str | Read] = field(default_factory=dict)
+    writes: Mapping[str, Signal] = field(default_factory=dict)
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+    state: bool = False
+
+    @property
+    def subscriptions(self) -> dict[str, Read]:
+        """The reads, each as a `Read`."""
+        return {arg: Read(read) if isinstance(read, str) else read for arg, read in self.reads.items()}
+
+
+class Module(nn.Module):
+    """The base of every module: say your role and steps, and what state you need.
+
+    `over_time` names, for steps of this module that can run over a whole walk in one call, the method that does so:
+    `{("move",): "integrate"}`. That method takes the state and the same reads with time in front (`[T, B, *shape]`) and
+    returns `(writes, state)`, equal to ticking. Steps without state need none: the bus folds time into the batch.
+    """
+
+    role: ClassVar[str] = ""
+    over_time: Mapping[tuple[str, ...], str] = {}
+
+    def steps(self) -> Sequence[Step]:
+        """The steps, in the order in which those with state run within a tick."""
+        raise NotImplementedError(f"{type(self).__name__} has no steps: define steps(self) and return a list of Step")
+
+    def init(self, batch: int) -> State:
+        """Fresh state of `batch` agents; every tensor `[batch, ...]`. Learned initial values are parameters used here."""
+        return {}
+
+    def restart(self, state: State, rows: Tensor, fresh: State) -> State:
+        """`state` with the agents where `rows` (`[B]` bool) made new; `fresh` is `init(B)`. Seldom overridden."""
+        from cogarch.tree import where
+
+        restarted: State = where(rows, fresh, state)
+        return restarted
+
+    def notice(self, state: State) -> str | None:
+        """Something the user should be told once of this state (a memory that is full), or None."""
+        return None

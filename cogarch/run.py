@@ -1,0 +1,160 @@
+"""Agents live here: what a world says becomes `env/*` topics, what the executive says becomes a step of the world."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import envs
+from cogarch.config import Agent
+from cogarch.folder import RunFolder
+from cogarch.module import Messages, Signal
+from cogarch.recording import Recording
+from cogarch.wiring import WiringError
+
+SCORING_SEED = 10_000
+"""World seeds from here on score; those below 1,000 train."""
+
+TRUTH: dict[str, Signal] = {
+    "env/node": Signal(dtype=torch.int64),
+    "env/place": Signal((2,), unit="x, y (cells)"),
+    "env/heading": Signal(unit="rad"),
+}
+"""Recorded beside the agent's topics, for figures and scores; no module can read them."""
+
+_TYPES = {"motion": torch.float32, "reward": torch.float32, "place": torch.float32, "heading": torch.float32}
+
+
+def contracts(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> dict[str, Signal]:
+    """The `env/*` topics that an agent in this world can read."""
+    space = env.single_observation_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        seen = Signal(dtype=torch.int64, values=int(space.n))
+    elif isinstance(space, gymnasium.spaces.Box):
+        seen = Signal(space.shape, torch.from_numpy(np.empty(0, space.dtype)).dtype)
+    else:
+        raise WiringError(f"observations of {type(space).__name__} are not known to the bus; it takes Discrete and Box")
+    actions = env.single_action_space
+    if not isinstance(actions, gymnasium.spaces.Discrete):
+        raise WiringError(f"actions of {type(actions).__name__} are not known to the bus; it takes Discrete")
+    return {
+        "env/observation": seen,
+        "env/action": Signal(dtype=torch.int64, values=int(actions.n)),
+        "env/motion": Signal((2,), unit=str(env.metadata["motion"])),
+        "env/bump": Signal(dtype=torch.bool),
+        "env/start": Signal(dtype=torch.bool),
+        "env/reward": Signal(),
+    }
+
+
+def hear(said: Mapping[str, NDArray[Any]]) -> Messages:
+    """Arrays `[B, ...]` or `[T, B, ...]` by name (observation, action, motion, bump, start, reward, node, place, heading)
+    as messages of the `env/*` topics; scalars get their axis."""
+    messages = {}
+    for name, x in said.items():
+        tensor = torch.from_numpy(np.ascontiguousarray(x)).to(_TYPES.get(name))
+        scalar = name not in ("motion", "place") and (name != "observation" or not tensor.dtype == torch.uint8)
+        messages[f"env/{name}"] = tensor.unsqueeze(-1) if scalar else tensor
+    return messages
+
+
+def run(
+    agent: Agent,
+    env: str,
+    *,
+    steps: int = 2000,
+    episodes: int = 1,
+    batch: int = 1,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    out: Path | str | None = None,
+    console: Console | None = None,
+) -> RunFolder:
+    """Let `batch` agents live `episodes` lives of at most `steps` ticks in worlds never used for training.
+
+    The folder holds `run.json` and `recording.zarr` with every topic and the truth. World seeds are 10,000 + seed + row.
+    Ctrl-C ends the run with what was lived so far; nothing recorded is lost.
+    """
+    if min(steps, episodes, batch) < 1:
+        raise ValueError(f"steps, episodes and batch are at least 1; got {steps}, {episodes}, {batch}")
+    world = envs.make(env, batch, **(options or {}))
+    bus = agent.build(contracts(world), batch=batch, seed=seed)
+    if "executive/action" not in bus.plan.topics:
+        raise WiringError(f"nobody writes 'executive/action', so {agent.name} cannot act; give it an executive")
+    folder = RunFolder.create(
+        None if out is None else Path(out),
+        "run",
+        agent,
+        env,
+        options=dict(options or {}),
+        steps=steps,
+        episodes=episodes,
+        batch=batch,
+        seed=seed,
+    )
+    attrs = {"agent": agent.name, "env": env, "seed": seed, "place_unit": "cells", "options": json.dumps(options or {})}
+    signals = {**bus.plan.topics, **TRUTH}
+    console = console or Console()
+    told: set[str] = set()
+    status = "failed"
+    try:
+        with (
+            Recording(folder.recording, signals, length=steps * episodes, batch=batch, attrs=attrs) as recording,
+            _progress(console) as progress,
+            torch.no_grad(),
+        ):
+            bar = progress.add_task(f"{agent.name} in {env}", total=steps * episodes)
+            seen, info = world.reset(seed=SCORING_SEED + seed)
+            action = np.full(batch, -1)
+            reward = np.zeros(batch, np.float32)
+            start = np.ones(batch, bool)
+            for t in range(steps * episodes):
+                if t:
+                    seen, reward, ended, cut, info = world.step(action)
+                    start = ended | cut | (t % steps == 0)
+                    if start.any():
+                        seen, info = world.reset(options={"reset_mask": start})
+                        action, reward = np.where(start, -1, action), np.where(start, 0.0, reward)
+                said = {"observation": seen, "action": action, "reward": reward, "start": start, **info}
+                messages = hear(said)
+                if start.any():
+                    bus.restart(messages["env/start"].flatten())
+                lived = bus.tick(messages)
+                recording.append({topic: lived[topic] for topic in signals})
+                action = lived["executive/action"].flatten().numpy()
+                if t % 64 == 0:
+                    progress.update(bar, completed=t)
+                    _tell(bus, told, console, t)
+            progress.update(bar, completed=steps * episodes)
+            _tell(bus, told, console, steps * episodes)
+        status = "done"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        console.print(f"interrupted; what was lived so far is in {folder.path}")
+    finally:
+        folder.end(status)
+        world.close()
+    return folder
+
+
+def _tell(bus: Any, told: set[str], console: Console, t: int) -> None:
+    """What modules have to say of their state, each once."""
+    for role, part in bus.parts.items():
+        if role not in told and (notice := part.notice(bus.state[role])):
+            told.add(role)
+            console.print(f"[yellow]{role} by tick {t}:[/] {notice}")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )

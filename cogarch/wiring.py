@@ -1,0 +1,251 @@
+"""From modules to a plan: who writes what, in which order, proved once. Every mistake is told here, none while ticking."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import torch
+from torch import Tensor
+
+from cogarch.module import SCORING_ONLY, Module, Read, Signal, Step
+from cogarch.tree import leaves
+
+
+class WiringError(ValueError):
+    """Modules that do not fit together; the text names both ends, what each expects, and the mend."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A step of a module on a bus; `name` is `module.method`."""
+
+    module: str
+    step: Step
+    reads: Mapping[str, Read]
+
+    @property
+    def name(self) -> str:
+        return f"{self.module}.{self.step.method}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Steps that `play` runs together: `fold` (time folded into the batch), `over_time` (one call of `method`) or `tick`."""
+
+    nodes: tuple[Node, ...]
+    kind: str
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the wiring proved: contracts, the order of a tick, the groups of a play, how many past messages to keep."""
+
+    topics: Mapping[str, Signal]
+    inputs: tuple[str, ...]
+    order: tuple[Node, ...]
+    depth: Mapping[str, int]
+    groups: tuple[Group, ...]
+    flow: nx.DiGraph[str]
+    """An edge for every way, also through time or state, in which a step depends on another."""
+
+    def writer(self, topic: str) -> str:
+        return next((n.name for n in self.order if topic in n.step.writes), "the world")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that suggests names like `name`, or lists what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+    return "there is " + (", ".join(known) if known else "none")
+
+
+def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
+    """Prove that the modules fit and plan their tick and play. Raises WiringError."""
+    nodes: dict[str, Node] = {}
+    topics, writer = dict(inputs), {topic: "the world" for topic in inputs}
+    for name in sorted(modules):
+        for step in modules[name].steps():
+            node = Node(name, step, step.subscriptions)
+            if not callable(getattr(modules[name], step.method, None)):
+                raise WiringError(f"{node.name}: {type(modules[name]).__name__} has no method {step.method!r}")
+            nodes[node.name] = node
+            for topic, signal in step.writes.items():
+                if topic in writer:
+                    raise WiringError(
+                        f"{topic!r} is written by both {writer[topic]} and {node.name}; "
+                        "a topic has one writer: take one of them out, or write to a topic of another name"
+                    )
+                topics[topic], writer[topic] = signal, node.name
+    depth = _check_reads(nodes.values(), topics, writer)
+    order = _order(nodes, modules, writer)
+    for node in order:
+        _prove(node, modules[node.module], topics)
+    flow = _flow(order, writer)
+    return Plan(topics, tuple(inputs), order, depth, _groups(order, flow, modules), flow)
+
+
+def _check_reads(nodes: Iterable[Node], topics: Mapping[str, Signal], writer: Mapping[str, str]) -> dict[str, int]:
+    depth: dict[str, int] = {}
+    for node in nodes:
+        for arg, read in node.reads.items():
+            at = f"{node.name}({arg})"
+            if read.topic in SCORING_ONLY:
+                raise WiringError(
+                    f"{at} reads {read.topic!r}, which carries the truth for scores and figures only; "
+                    "read what the agent can sense: env/observation, env/motion, env/bump"
+                )
+            if read.topic not in topics:
+                raise WiringError(
+                    f"{at} reads {read.topic!r}, which nobody writes; {nearest(read.topic, topics)} "
+                    "Add a module that writes it, or change the read"
+                )
+            if read.delay < 0:
+                raise WiringError(f"{at} reads {read.topic!r} with delay {read.delay}; the future is not to be had")
+            signal = topics[read.topic]
+            for what in ("shape", "dtype", "unit"):
+                wanted, made = getattr(read, what), getattr(signal, what)
+                if wanted is not None and wanted != made:
+                    raise WiringError(
+                        f"{read.topic!r} does not fit: {writer[read.topic]} writes {signal}, "
+                        f"{at} takes {what} {wanted!r}; change the {what} of one of the two ends"
+                    )
+            depth[read.topic] = max(depth.get(read.topic, 0), read.delay)
+    return {topic: d for topic, d in depth.items() if d}
+
+
+def _order(nodes: Mapping[str, Node], modules: Mapping[str, Module], writer: Mapping[str, str]) -> tuple[Node, ...]:
+    """Topological, ties by name: the order in which modules were given can never matter."""
+    within: nx.DiGraph[str] = nx.DiGraph()
+    within.add_nodes_from(nodes)
+    for name, node in nodes.items():
+        for read in node.reads.values():
+            if read.delay == 0 and writer[read.topic] in nodes:
+                within.add_edge(writer[read.topic], name, topic=read.topic)
+    for name, module in modules.items():  # steps that share a state run in the order in which the module lists them
+        stateful = [f"{name}.{step.method}" for step in module.steps() if step.state]
+        for first, second in zip(stateful, stateful[1:], strict=False):
+            within.add_edge(first, second, topic="its state")
+    try:
+        return tuple(nodes[name] for name in nx.lexicographical_topological_sort(within))
+    except nx.NetworkXUnfeasible:
+        cycle = nx.find_cycle(within)
+        way = "; ".join(f"{b} reads {within.edges[a, b]['topic']!r} of {a}" for a, b in cycle)
+        raise WiringError(f"cycle without delay: {way}. Let one of these reads take an earlier tick: delay=1") from None
+
+
+def _flow(order: tuple[Node, ...], writer: Mapping[str, str]) -> nx.DiGraph[str]:
+    flow: nx.DiGraph[str] = nx.DiGraph()
+    flow.add_nodes_from(node.name for node in order)
+    for node in order:
+        for read in node.reads.values():
+            if writer[read.topic] in flow:
+                flow.add_edge(writer[read.topic], node.name)
+        if node.step.state:
+            flow.add_edges_from((node.name, o.name) for o in order if o.module == node.module and o.step.state)
+    return flow
+
+
+def _groups(order: tuple[Node, ...], flow: nx.DiGraph[str], modules: Mapping[str, Module]) -> tuple[Group, ...]:
+    """The strongly connected parts of the flow, in order: what is tied in a loop through time stays together."""
+    parts = nx.condensation(flow)
+    groups = []
+    for part in nx.lexicographical_topological_sort(parts, key=lambda p: min(parts.nodes[p]["members"])):
+        members = parts.nodes[part]["members"]
+        nodes = tuple(node for node in order if node.name in members)
+        owners = {node.module for node in nodes}
+        methods = {frozenset(steps): method for steps, method in modules[nodes[0].module].over_time.items()}
+        method = methods.get(frozenset(node.step.method for node in nodes), "") if len(owners) == 1 else ""
+        if method:
+            _check_shared_names(nodes, method)
+            groups.append(Group(nodes, "over_time", method))
+        elif len(nodes) == 1 and not flow.has_edge(nodes[0].name, nodes[0].name):
+            groups.append(Group(nodes, "fold"))
+        else:
+            groups.append(Group(nodes, "tick"))
+    return tuple(groups)
+
+
+def _check_shared_names(nodes: tuple[Node, ...], method: str) -> None:
+    reads: dict[str, Read] = {}
+    for node in nodes:
+        for arg, read in node.reads.items():
+            if reads.setdefault(arg, read) != read:
+                raise WiringError(
+                    f"{node.module}.{method} runs steps that call two reads by one name, {arg!r}: "
+                    f"{reads[arg].topic!r} and {read.topic!r}; give them different names"
+                )
+
+
+# --- the proof of one step ------------------------------------------------------------------------------------------
+
+
+def _prove(node: Node, module: Module, topics: Mapping[str, Signal]) -> None:
+    """Run the step once: on meta tensors (nothing is computed), or on real zeros where it branches on values."""
+    try:
+        with torch.device("meta"):
+            shadow = copy.deepcopy(module).to("meta")
+            writes, before, after = _call(node, shadow, topics, torch.empty)
+    except Exception:
+        device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        try:
+            with torch.no_grad(), device:
+                writes, before, after = _call(node, module, topics, torch.zeros)
+        except Exception as error:
+            got = ", ".join(f"{arg} = {read.topic!r} {topics[read.topic]}" for arg, read in node.reads.items())
+            raise WiringError(f"{node.name} fails on {got or 'no reads'}: {type(error).__name__}: {error}") from error
+    _check_writes(node, writes)
+    made, kept = dict(leaves(before)), dict(leaves(after))
+    for path in made.keys() | kept.keys():
+        a, b = made.get(path), kept.get(path)
+        if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
+            raise WiringError(
+                f"{node.name} gives its state back changed in kind: {path!r} was {_kind(a)}, came back {_kind(b)}; "
+                "a step returns the same tensors, in shape and dtype, that init() makes"
+            )
+
+
+def _call(
+    node: Node, module: Module, topics: Mapping[str, Signal], make: Callable[..., Tensor]
+) -> tuple[Any, Any, Any]:
+    signals = {arg: topics[read.topic] for arg, read in node.reads.items()}
+    args = {arg: make(2, *signal.shape, dtype=signal.dtype) for arg, signal in signals.items()}
+    args |= {arg: torch.full((2, *spec.shape), 0.5) for arg, spec in node.step.noise.items()}
+    method = getattr(module, node.step.method)
+    if not node.step.state:
+        return method(**args), {}, {}
+    before = module.init(2)
+    out = method(before, **args)
+    if not (isinstance(out, tuple) and len(out) == 2):
+        raise TypeError(f"a step with state returns (writes, state); it returned a {type(out).__name__}")
+    return out[0], before, out[1]
+
+
+def _check_writes(node: Node, writes: object) -> None:
+    if not isinstance(writes, dict):
+        raise WiringError(f"{node.name} returned a {type(writes).__name__}; a step returns a dictionary of its writes")
+    declared = node.step.writes
+    if missing := sorted(declared.keys() - writes.keys()):
+        raise WiringError(f"{node.name} declares {missing[0]!r} and did not return it; it returned {sorted(writes)}")
+    if extra := sorted(writes.keys() - declared.keys()):
+        raise WiringError(f"{node.name} returned {extra[0]!r}, which it does not declare; add it to the step's writes")
+    for topic, signal in declared.items():
+        x = writes[topic]
+        if not isinstance(x, Tensor) or tuple(x.shape) != (2, *signal.shape) or x.dtype != signal.dtype:
+            raise WiringError(
+                f"{node.name} -> {topic!r}: declared {signal} for each agent, made {_kind(x)} for 2 agents; "
+                "change the declared Signal or what the step returns"
+            )
+
+
+def _kind(x: object) -> str:
+    if isinstance(x, Tensor):
+        return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+    return "nothing" if x is None else f"a {type(x).__name__}"

@@ -1,0 +1,263 @@
+"""What every world shares: a generator for each row, reset by mask, felt motion with noise, and the truth in `info`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+ALLOCENTRIC: Final = "dx, dy"  # cells, along east and north
+EGOCENTRIC: Final = "turn, advance"  # rad counter-clockwise, cells ahead
+NOISE_BLOCK = 128  # ticks of noise drawn at once for a row: a call to a generator costs as much as 100 numbers
+
+
+class World(VectorEnv[Array, Ints, Array], ABC):
+    """B independent copies of a world, stepped together; the base of every world in `envs/`.
+
+    `reset` and `step` follow gymnasium's `VectorEnv` with autoreset disabled: a row starts anew only when
+    `reset(options={"reset_mask": bool[B]})` (or a full reset) says so. `info` holds, as arrays:
+
+    - `motion` float32 [B, 2]: self-motion as the body felt it since the last tick, in the unit `metadata["motion"]`:
+      "dx, dy" (cells) or "turn, advance" (rad, cells); with noise on what moved, exactly zero on a bump and at a start;
+    - `bump` bool [B]: the move was refused;
+    - `node` int64 [B], `place` float32 [B, 2] (x, y in cells, y up), `heading` float32 [B] (rad, counter-clockwise
+      from east): the truth, for scoring.
+
+    Each row draws from a generator of its own seed, so a batch equals its single worlds to the bit. Motion noise has a
+    stream apart: the same seed gives the same worlds with and without noise.
+
+    A world writes `_begin`, `_move`, `_observe`, `_truth` and `_frame`, and `_outcome` if it pays or ends.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # each world adds "motion" and "actions"
+        "autoreset_mode": AutoresetMode.DISABLED,
+        "render_modes": ["rgb_array"],
+        "render_fps": 10,
+    }
+
+    def __init__(
+        self,
+        num_envs: int,
+        observation_space: gymnasium.Space[Any],
+        actions: Sequence[str],
+        motion: Literal["dx, dy", "turn, advance"],
+        motion_noise: float,
+        render_mode: str | None,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"a batch of {num_envs} worlds: give 1 or more")
+        if not (motion_noise >= 0 and np.isfinite(motion_noise)):
+            raise ValueError(f"motion_noise is {motion_noise}: give 0 or a positive number (cells a step, rad a turn)")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f'render_mode is {render_mode!r}: a world offers "rgb_array" or None')
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.metadata = {**World.metadata, "motion": motion, "actions": tuple(actions)}  # type: ignore[misc]
+        self.single_observation_space = observation_space
+        self.observation_space = batch_space(observation_space, num_envs)
+        self.single_action_space = gymnasium.spaces.Discrete(len(actions))
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        self.generators: dict[int, np.random.Generator] = {}  # of each row, from its first reset on
+        self.seeds: dict[int, int] = {}
+        self._every_row = np.arange(num_envs)
+        self._motion = np.zeros((num_envs, 2), np.float32)
+        self._bump = np.zeros(num_envs, np.bool_)
+        self._motion_noise = motion_noise
+        if motion_noise:
+            self._noise_generators: dict[int, np.random.Generator] = {}
+            self._noise = np.empty((num_envs, NOISE_BLOCK, 2), np.float32)
+            self._noise_used = np.full(num_envs, NOISE_BLOCK)
+
+    # ---- what a world writes ----
+
+    @abstractmethod
+    def _begin(self, rows: Ints) -> None:
+        """Start a new episode in these rows, each drawn from `self.generators[row]`."""
+
+    @abstractmethod
+    def _move(self, actions: Ints) -> tuple[Floats, Bools]:
+        """Move every row; return the true motion [B, 2] (zero where refused) and the bumps [B], both new arrays."""
+
+    @abstractmethod
+    def _observe(self) -> Array:
+        """What every row senses now [B, ...], a new array."""
+
+    @abstractmethod
+    def _truth(self) -> tuple[Ints, Floats, Floats]:
+        """Node [B], place [B, 2] and heading [B] of every row now, new arrays."""
+
+    @abstractmethod
+    def _frame(self, row: int) -> NDArray[np.uint8]:
+        """A picture of a row [height, width, 3]."""
+
+    def _outcome(self) -> tuple[NDArray[np.float64], Bools, Bools]:
+        """Reward, terminated and truncated [B] of the last move: by default nothing pays and nothing ends."""
+        return np.zeros(self.num_envs), np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
+
+    # ---- gymnasium's interface ----
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start new episodes; returns the observation [B, ...] and `info` of all rows.
+
+        An int seeds row i with seed + i, a list gives each row its own. A row without a seed goes on with its
+        generator: a new world. `options["reset_mask"]` bool [B] names the rows to reset; the others stay as they are.
+        """
+        rows = self._rows_to_reset((options or {}).get("reset_mask"))
+        seeds = self._seed_of_each_row(seed)
+        if not self.generators and len(rows) < self.num_envs:
+            raise ValueError("the first reset begins every row: leave reset_mask out")
+        seeded = [row for row in rows.tolist() if seeds[row] is not None or row not in self.generators]
+        fresh = {
+            row: _generator(row, seeds[row]) for row in seeded
+        }  # all, before any is taken: an error changes nothing
+        for row, (generator, row_seed) in fresh.items():
+            self.generators[row], self.seeds[row] = generator, row_seed
+            if self._motion_noise:
+                self._noise_generators[row] = generator.spawn(1)[0]
+                self._noise_used[row] = NOISE_BLOCK
+        self._begin(rows)
+        self._motion[rows] = 0.0
+        self._bump[rows] = False
+        return self._observe(), self._info()
+
+    def step(self, actions: Ints) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """Move every row by its action (int64 [B]).
+
+        Returns observation [B, ...], reward float64 [B], terminated and truncated bool [B], and `info`. A row that has
+        ended must be reset before it goes on.
+
+        Raises:
+            ValueError: an action outside the world's, with its row and the range.
+        """
+        if not self.generators:
+            raise RuntimeError("the world has not begun: call reset() before step()")
+        motion, self._bump = self._move(self._checked(actions))
+        self._motion = self._felt(motion) if self._motion_noise else motion
+        return self._observe(), *self._outcome(), self._info()
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A picture a row, uint8 [height, width, 3], where `render_mode` is "rgb_array"."""
+        return tuple(self._frame(row) for row in range(self.num_envs)) if self.render_mode else None
+
+    # ---- the shared machinery ----
+
+    def _uniform(self, rows: Ints, n: int) -> NDArray[np.float64]:
+        """n numbers in [0, 1) from each row's generator, [rows, n], for whole-array arithmetic from there on.
+
+        floor(u * k) is a fair draw below k: the largest double below 1, times k, rounds to less than k.
+        """
+        u = np.empty((len(rows), n))
+        for row, numbers in zip(rows.tolist(), u, strict=True):
+            self.generators[row].random(out=numbers)
+        return u
+
+    def _info(self) -> dict[str, Any]:
+        node, place, heading = self._truth()
+        # copies: a mask reset reports the present motion of the other rows, whatever a user did to the last info
+        motion, bump = self._motion.copy(), self._bump.copy()
+        return {"motion": motion, "bump": bump, "node": node, "place": place, "heading": heading}
+
+    def _felt(self, motion: Floats) -> Floats:
+        """The true motion with Gaussian noise on the components that moved (both, for a step on the plane)."""
+        for row in np.flatnonzero(self._noise_used == NOISE_BLOCK).tolist():
+            self._noise_generators[row].standard_normal(out=self._noise[row], dtype=np.float32)
+            self._noise_used[row] = 0
+        noise = self._noise[self._every_row, self._noise_used]
+        self._noise_used += 1
+        moved = motion != 0
+        if self.metadata["motion"] == ALLOCENTRIC:
+            moved = moved.any(axis=1, keepdims=True)
+        felt: Floats = motion + np.float32(self._motion_noise) * noise * moved
+        return felt
+
+    def _checked(self, actions: Ints) -> Ints:
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise ValueError(
+                f"actions of shape {actions.shape} and type {actions.dtype}: "
+                f"give {self.num_envs} whole numbers, one a row, shape ({self.num_envs},)"
+            )
+        names = self.metadata["actions"]
+        if actions.min() < 0 or actions.max() >= len(names):
+            row = int(np.flatnonzero((actions < 0) | (actions >= len(names)))[0])
+            listed = ", ".join(f"{i} {name}" for i, name in enumerate(names))
+            raise ValueError(f"row {row}: action {actions[row]} is outside 0..{len(names) - 1} ({listed})")
+        return actions.astype(np.int64, copy=False)
+
+    def _rows_to_reset(self, mask: Bools | None) -> Ints:
+        if mask is None:
+            return self._every_row
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask must be a numpy array of {self.num_envs} bools, one a row; got {mask!r}")
+        return np.flatnonzero(mask)
+
+    def _seed_of_each_row(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            return range(int(seed), int(seed) + self.num_envs)
+        if len(seed) != self.num_envs:
+            raise ValueError(f"{len(seed)} seeds for {self.num_envs} worlds: give one a row, or one int for all")
+        return seed
+
+
+def _generator(row: int, seed: int | None) -> tuple[np.random.Generator, int]:
+    if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+        raise ValueError(f"row {row}: the seed is {seed!r}: give a whole number, 0 or more")
+    return seeding.np_random(None if seed is None else int(seed))
+
+
+class SingleWorld(gymnasium.Env[Any, Any]):
+    """One world behind gymnasium's single interface: the vector world of batch 1, without its batch axis.
+
+    A subclass names its world: that is all that `gymnasium.make` needs.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        name: World.metadata[name] for name in ("render_modes", "render_fps")
+    }
+    world_class: ClassVar[type[World]]
+
+    def __init__(self, **settings: Any) -> None:
+        self.world = self.world_class(1, **settings)
+        self.metadata = {name: value for name, value in self.world.metadata.items() if name != "autoreset_mode"}  # type: ignore[misc]
+        self.render_mode = self.world.render_mode
+        self.observation_space = self.world.single_observation_space
+        self.action_space = self.world.single_action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start a new episode; returns the observation and `info` (see `World`) of the one row."""
+        observation, info = self.world.reset(seed=seed, options=options)
+        self._np_random, self._np_random_seed = self.world.generators[0], self.world.seeds[0]
+        return observation[0], _first(info)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Move by one action (int)."""
+        observation, reward, terminated, truncated, info = self.world.step(np.asarray([action]))
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """A picture of the world, uint8 [height, width, 3], where `render_mode` is "rgb_array"."""
+        frames = self.world.render()
+        return frames[0] if frames else None
+
+    def close(self) -> None:
+        """Free what the world holds."""
+        self.world.close()
+
+
+def _first(info: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[0] for name, values in info.items()}

@@ -1,0 +1,296 @@
+"""What every world owes: gymnasium's contract, seeds, rows that do not touch, motion that adds up to the truth."""
+
+import warnings
+from collections.abc import Callable
+
+import gymnasium
+import networkx as nx
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from scipy import stats
+
+import envs
+from envs.world import World
+
+KARATE = nx.karate_club_graph()
+
+
+def plane() -> nx.DiGraph:
+    """A 3 x 3 plane with coordinates of its own and moves by compass."""
+    graph = nx.DiGraph()
+    for x in range(3):
+        for y in range(3):
+            graph.add_node((x, y), x=2.0 * x, y=-1.5 * y)
+            for name, to in {"right": (x + 1, y), "left": (x - 1, y), "up": (x, y + 1), "down": (x, y - 1)}.items():
+                if 0 <= to[0] < 3 and 0 <= to[1] < 3:
+                    graph.add_edge((x, y), to, action=name)
+    return graph
+
+
+def maker(env_id: str, **settings: object) -> Callable[..., World]:
+    return lambda batch, **more: envs.make(env_id, batch, **(settings | more))
+
+
+WORLDS = {
+    "square": maker("Square-v0", width=(3, 5), height=(2, 6)),
+    "torus": maker("cogarch/Square-v0", width=(2, 4), torus=True),
+    "graph": maker("Graph-v0", graph=KARATE, label=None),
+    "plane": maker("Graph-v0", graph=plane()),
+    "fixed": maker("MiniGrid-FourRooms-v0"),
+    "new": maker("MiniGrid-DoorKey-6x6-v0", layout="new", actions="all", endless=False),
+    "moving": maker("MiniGrid-Dynamic-Obstacles-6x6-v0"),
+}
+EVERY_WORLD = pytest.mark.parametrize("make", WORLDS.values(), ids=WORLDS)
+
+
+def live(world: World, seeds: list[int], ticks: int, action_seed: int = 0) -> list[dict[str, np.ndarray]]:
+    """Everything a world says in `ticks` ticks of random actions; halfway rows 0, 2, ... are reset by mask."""
+    rng = np.random.default_rng(action_seed)
+    mask = np.arange(world.num_envs) % 2 == 0
+    observation, info = world.reset(seed=seeds)
+    said = [{"observation": observation} | info]
+    for t in range(ticks):
+        actions = rng.integers(len(world.metadata["actions"]), size=(64,))[: world.num_envs]
+        observation, reward, terminated, truncated, info = world.step(actions)
+        if t == ticks // 2:
+            observation, info = world.reset(options={"reset_mask": mask})
+        said.append(
+            {"observation": observation, "reward": reward, "terminated": terminated, "truncated": truncated} | info
+        )
+    return said
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(
+        a[k].dtype == b[k].dtype and a[k].shape == b[k].shape and bool((a[k] == b[k]).all()) for k in a
+    )
+
+
+@EVERY_WORLD
+def test_what_a_world_says(make: Callable[..., World]) -> None:
+    world = make(3, motion_noise=0.1)
+    assert world.metadata["autoreset_mode"] is AutoresetMode.DISABLED
+    for said in live(world, [1, 2, 3], 20):
+        assert world.observation_space.contains(said["observation"])
+        kinds = {name: (values.dtype, values.shape) for name, values in said.items() if name != "observation"}
+        reward = {"reward": (np.float64, (3,)), "terminated": (np.bool_, (3,)), "truncated": (np.bool_, (3,))}
+        assert kinds == (reward if "reward" in said else {}) | {
+            "motion": (np.float32, (3, 2)),
+            "bump": (np.bool_, (3,)),
+            "node": (np.int64, (3,)),
+            "place": (np.float32, (3, 2)),
+            "heading": (np.float32, (3,)),
+        }
+        assert not said["motion"][said["bump"]].any()
+
+
+@EVERY_WORLD
+def test_a_batch_equals_its_single_worlds(make: Callable[..., World]) -> None:
+    """To the bit, with noise over more than one block of it, and a reset by mask on the way."""
+    together = live(make(4, motion_noise=0.1), [5, 9, 2, 2], 300)
+    for row, seed in enumerate([5, 9, 2, 2]):
+        alone = make(4, motion_noise=0.1)
+        others = live(alone, [seed if i == row else 100 + i for i in range(4)], 300)
+        for a, b in zip(together, others, strict=True):
+            assert same({k: v[row] for k, v in a.items()}, {k: v[row] for k, v in b.items()})
+    single = live(make(1, motion_noise=0.1), [5], 300)
+    for t, (a, b) in enumerate(zip(together, single, strict=True)):
+        # the batch of 1 takes the same first action of each draw, and is row 0 of the mask
+        assert same({k: v[:1] for k, v in a.items()}, b), t
+
+
+@EVERY_WORLD
+def test_equal_seeds_give_equal_streams_and_others_do_not(make: Callable[..., World]) -> None:
+    first, again, other = (live(make(2, motion_noise=0.1), seeds, 60) for seeds in ([7, 8], [7, 8], [17, 18]))
+    assert all(same(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(same(a, b) for a, b in zip(first, other, strict=True))
+
+
+@EVERY_WORLD
+def test_an_int_seeds_row_i_with_seed_plus_i(make: Callable[..., World]) -> None:
+    a, b = make(3), make(3)
+    observed_a, info_a = a.reset(seed=40)
+    observed_b, info_b = b.reset(seed=[40, 41, 42])
+    assert same({"observation": observed_a} | info_a, {"observation": observed_b} | info_b)
+
+
+@EVERY_WORLD
+def test_a_mask_leaves_the_other_rows_as_they_are(make: Callable[..., World]) -> None:
+    world = make(4, motion_noise=0.1)
+    world.reset(seed=3)
+    for actions in np.random.default_rng(0).integers(3, size=(30, 4)):
+        observation, *_, info = world.step(actions)
+    before = {"observation": observation.copy()} | {k: v.copy() for k, v in info.items()}
+    for values in info.values():
+        values[:] = 1  # what a user does to his copy must not come back
+    mask = np.array([False, True, False, True])
+    observation, info = world.reset(options={"reset_mask": mask})
+    after = {"observation": observation} | info
+    assert same({k: v[~mask] for k, v in after.items()}, {k: v[~mask] for k, v in before.items()})
+    assert not info["motion"][mask].any()
+    assert not info["bump"][mask].any()
+
+
+@EVERY_WORLD
+def test_a_list_of_seeds_may_leave_rows_to_go_on(make: Callable[..., World]) -> None:
+    a, b = make(2), make(2)
+    a.reset(seed=[1, 2])
+    b.reset(seed=[1, 3])
+    a.reset()
+    b.reset()
+    observed_a, info_a = a.reset(seed=[None, 5])
+    observed_b, info_b = b.reset(seed=[None, 5])
+    assert same({"observation": observed_a} | info_a, {"observation": observed_b} | info_b)
+
+
+@pytest.mark.parametrize("name", ["square", "torus", "plane"])
+def test_motion_on_the_plane_adds_up_to_the_truth(name: str) -> None:
+    world = WORLDS[name](16)
+    said = live(world, list(range(16)), 200)
+    said = said[: 200 // 2]  # before the reset by mask
+    place = np.stack([s["place"] for s in said])
+    travelled = place[0] + np.cumsum([s["motion"] for s in said], axis=0)
+    if name == "torus":
+        size = np.stack([world.width, world.height], axis=1)  # of the rows not yet reset
+        assert np.array_equal(travelled[:, 1::2] % size[1::2], place[:, 1::2])
+        assert (np.abs(travelled).max(axis=(0, 2)) >= 4).any()  # some went round
+    else:
+        assert np.array_equal(travelled, place)
+    assert not np.stack([s["heading"] for s in said]).any()
+
+
+@pytest.mark.parametrize("name", ["fixed", "moving"])
+def test_motion_of_a_body_adds_up_to_the_truth(name: str) -> None:
+    said = live(WORLDS[name](8), list(range(8)), 400)[:200]
+    turn, advance = np.stack([s["motion"] for s in said]).astype(float).transpose(2, 0, 1)
+    heading = said[0]["heading"] + np.cumsum(turn, axis=0)
+    place = said[0]["place"] + np.cumsum(
+        [np.stack([a * np.cos(h), a * np.sin(h)], axis=1) for a, h in zip(advance, heading, strict=True)], axis=0
+    )
+    assert np.abs(place - np.stack([s["place"] for s in said])).max() < 1e-4
+    assert np.abs(np.exp(1j * heading) - np.exp(1j * np.stack([s["heading"] for s in said]))).max() < 1e-4
+    assert set(np.unique(advance)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("name", ["square", "torus", "plane", "fixed"])
+def test_noise_is_gaussian_on_what_moved_and_changes_nothing_else(name: str) -> None:
+    quiet = live(WORLDS[name](60), list(range(60)), 300)
+    noisy = live(WORLDS[name](60, motion_noise=0.05), list(range(60)), 300)
+    for a, b in zip(quiet, noisy, strict=True):
+        assert same({**a, "motion": a["bump"]}, {**b, "motion": b["bump"]})
+    true, felt = (np.stack([s["motion"] for s in said]) for said in (quiet, noisy))
+    moved = true != 0
+    if name != "fixed":  # a step on the plane is felt with noise in both components, a turn or an advance in one
+        moved = moved.any(axis=2, keepdims=True) & np.ones(2, bool)
+    assert np.array_equal(felt[~moved], true[~moved])
+    noise = (felt - true)[moved] / 0.05
+    assert len(noise) > 10_000
+    assert stats.kstest(noise, "norm").pvalue > 1e-3
+    both = (felt - true)[:, :, :]
+    both = both[moved.all(axis=2)] if name != "fixed" else both[moved].reshape(-1, 1)[: len(noise) // 2 * 2].reshape(-1, 2)
+    assert abs(np.corrcoef(both.T)[0, 1]) < 4 / np.sqrt(len(both))
+    rows = np.where(moved, felt - true, np.nan)[..., 0]
+    first, second = rows[:, 0], rows[:, 1]
+    together = ~np.isnan(first) & ~np.isnan(second)
+    assert not np.intersect1d(first[together], second[together]).size  # each row has noise of its own
+
+
+def test_registered_worlds_pass_gymnasiums_checker() -> None:
+    for env_id, settings in (
+        ("cogarch/Square-v0", {"width": [3, 6], "motion_noise": 0.1}),
+        ("cogarch/Graph-v0", {"graph": KARATE, "label": None}),
+    ):
+        env = gymnasium.make(env_id, render_mode="rgb_array", **settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_env(env.unwrapped)
+        assert env.unwrapped.metadata["motion"] == "dx, dy"
+        several = gymnasium.make_vec(env_id, num_envs=5, **settings)
+        assert isinstance(several, World)
+        assert several.spec is not None
+        assert several.spec.id == env_id
+
+
+def test_a_single_world_is_row_0_of_a_batch() -> None:
+    env = gymnasium.make("cogarch/Square-v0", width=(3, 6), motion_noise=0.1).unwrapped
+    world = envs.make("Square-v0", 1, width=(3, 6), motion_noise=0.1)
+    observed, info = env.reset(seed=4)
+    observed_w, info_w = world.reset(seed=4)
+    for action in (0, 1, 2, 3, 3, 3, 3, 3):
+        assert observed == observed_w[0]
+        assert all((info[name] == info_w[name][0]).all() for name in info_w)
+        observed, *_, info = env.step(action)
+        observed_w, *_, info_w = world.step(np.array([action]))
+
+
+def test_a_square_is_drawn_with_the_agent_on_it() -> None:
+    world = envs.make("Square-v0", 2, width=4, height=3, render_mode="rgb_array")
+    world.reset(seed=0)
+    frames, places = [], []
+    for action in (0, 0, 0, 1, 1):
+        info = world.step(np.array([action, action]))[-1]
+        frame = world.render()[0]
+        assert frame.shape == (240, 320, 3)
+        assert frame.dtype == np.uint8
+        dark = np.argwhere((frame < 60).all(axis=2)).mean(axis=0)  # the agent is the only dark thing
+        x, y = dark[1] / 80 - 0.5, (240 - dark[0]) / 80 - 0.5
+        assert np.allclose((x, y), info["place"][0], atol=0.05)
+        frames.append(frame)
+        places.append(info["place"][0])
+    assert envs.make("Square-v0", 2).render() is None
+
+
+def test_make_names_what_is_wrong_and_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match=r"no world is called 'Sqare-v0'.*did you mean .*Square-v0"):
+        envs.make("Sqare-v0", 1)
+    with pytest.raises(ValueError, match=r"did you mean MiniGrid-FourRooms-v0"):
+        envs.make("MiniGrid-FourRoms-v0", 1)
+    with pytest.raises(ValueError, match=r"no setting 'widht': did you mean width"):
+        envs.make("Square-v0", 1, widht=4)
+    with pytest.raises(ValueError, match=r"no setting 'layuot': did you mean layout"):
+        envs.make("MiniGrid-FourRooms-v0", 1, layuot="new")
+    with pytest.raises(ValueError, match=r"needs the setting 'graph'"):
+        envs.make("Graph-v0", 1)
+    with pytest.raises(ValueError, match="a batch of 0 worlds"):
+        envs.make("Square-v0", 0)
+    with pytest.raises(ValueError, match="a batch of 0 worlds"):
+        envs.make("MiniGrid-FourRooms-v0", 0)
+    with pytest.raises(ValueError, match="motion_noise is -1"):
+        envs.make("Square-v0", 1, motion_noise=-1)
+    with pytest.raises(ValueError, match="render_mode is 'human'"):
+        envs.make("Square-v0", 1, render_mode="human")
+
+
+def test_the_catalogue_lists_a_line_each() -> None:
+    listed = envs.catalogue()
+    assert {"cogarch/Square-v0", "cogarch/Graph-v0", "MiniGrid-FourRooms-v0"} <= listed.keys()
+    for line in listed.values():
+        assert 20 < len(line) <= 120
+        assert "\n" not in line
+
+
+def test_step_and_reset_name_the_row_that_is_wrong() -> None:
+    world = envs.make("Square-v0", 3)
+    with pytest.raises(RuntimeError, match="call reset"):
+        world.step(np.zeros(3, np.int64))
+    with pytest.raises(ValueError, match="the first reset begins every row"):
+        world.reset(options={"reset_mask": np.array([True, False, True])})
+    with pytest.raises(ValueError, match="row 1: the seed is -4"):
+        world.reset(seed=[1, -4, 2])
+    with pytest.raises(RuntimeError, match="call reset"):
+        world.step(np.zeros(3, np.int64))  # the failed reset left nothing behind
+    world.reset(seed=0)
+    with pytest.raises(ValueError, match=r"row 2: action 4 is outside 0\.\.3 \(0 east, 1 north, 2 west, 3 south\)"):
+        world.step(np.array([0, 3, 4]))
+    with pytest.raises(ValueError, match="row 0: action -1"):
+        world.step(np.array([-1, 3, 4]))
+    for wrong in (np.zeros(2, np.int64), np.zeros((3, 1), np.int64), np.zeros(3), 1):
+        with pytest.raises(ValueError, match="give 3 whole numbers"):
+            world.step(wrong)
+    with pytest.raises(ValueError, match="2 seeds for 3 worlds"):
+        world.reset(seed=[1, 2])
+    for mask in ([True, False, True], np.array([True, False]), np.array([1, 0, 1])):
+        with pytest.raises(ValueError, match="reset_mask must be a numpy array of 3 bools"):
+            world.reset(options={"reset_mask": mask})
