@@ -65,4 +65,5 @@ def _pearson(maps: Array, visited: Array, min_overlap: int) -> Array:
     r = np.divide(
         n * ab - a * b, np.sqrt(np.where(good, var_a * var_b, 1.0)), out=np.full(ab.shape, np.nan), where=good
     )
-    return np.clip((r + r[..., ::-1, ::-1]) / 2, -1.0, 1.0)  # symmetric to the bit
+    correlogram: Array = np.clip((r + r[..., ::-1, ::-1]) / 2, -1.0, 1.0)  # symmetric to the bit
+    return correlogram

@@ -19,9 +19,17 @@ from analysis.scores import LOWER, columns_of
 from analysis.sources import Array
 from analysis.style import GREY, STYLE, PaperFigure, bare, colours, show, span
 
-SHORT = {"grid60": "grid", "grid90": "grid 90°", "spatial_information": "info", "sparsity": "sparsity", "peak": "peak"}
+LONG = {
+    "grid60": "grid score (60°)",
+    "grid90": "grid score (90°)",
+    "spatial_information": "spatial information (bits/spike)",
+    "sparsity": "sparsity",
+    "peak": "peak",
+}
+SHORT = {"grid60": "grid", "grid90": "grid90", "spatial_information": "info", "sparsity": "sparsity", "peak": "peak"}
 COLUMNS = 8
-SIDE, MARGIN, LEFT, HEAD = 0.86, 0.12, 1.75, 0.62  # inches: a map, around it, the column at the left, the heading
+LEFT_SIDE, LEFT, MARGIN, HEAD = 1.38, 1.75, 0.12, 0.62  # inches: left panels and their column, margins, heading
+SIDE, SHEET = (0.86, 1.38), 6.9  # inches: the side of a map from .. to, and how wide a sheet of few cells grows
 
 
 def plot_rate_maps(
@@ -37,7 +45,7 @@ def plot_rate_maps(
     """A sheet of the best `count` cells of `rate_maps`, with the occupancy beside them.
 
     scores: of the same cells (`scores`); the sheet is then sorted by the score `sort`, best first, cells without one
-    last, and a title reads `cell 17  grid 1.21**`: * = above the 95th, ** = above the 99th percentile of the cell's own
+    last, and a title reads `cell 17  grid 1.21**`: * = above the 95th, ** = above the 99th percentile of its own
     shuffles. Only scored cells are drawn. Without scores all cells are, by number. sac: the autocorrelogram (-1 to 1)
     beneath each map, with the annulus of its grid score. path: the trajectory `[T, 2]`, NaN = a break. cmap: any of
     matplotlib's ("jet" is the custom of the field). Each map has its own colour range, written beneath it; unvisited
@@ -47,13 +55,16 @@ def plot_rate_maps(
         raise ValueError(f"cannot sort by {sort!r}: choose one of {', '.join(SHORT)}")
     cells = maps["cell"].values if scores is None else _sorted(scores, sort)
     drawn = cells[:count]
-    columns = int(min(COLUMNS, max(len(drawn), 3)))
+    columns = min(COLUMNS, max(len(drawn), 1))
     rows = max(-(-len(drawn) // columns), 1)
-    tall = SIDE * float(np.clip(maps.sizes["y"] / maps.sizes["x"], 0.25, 4.0))
-    step = tall + 0.34 + (SIDE + 0.1 if sac else 0.0)
-    left_height = 2 * tall * 1.6 + 1.3
-    width = LEFT + columns * (SIDE + MARGIN) + MARGIN
-    height = HEAD + max(rows * step, left_height) + MARGIN
+    side = float(np.clip(SHEET / columns - MARGIN, *SIDE))
+    aspect = float(np.clip(maps.sizes["y"] / maps.sizes["x"], 0.25, 4.0))
+    tall = side * aspect
+    word = _word(maps)
+    step = (tall + 0.34) * (2 if sac else 1)
+    width = LEFT + max(columns * (side + MARGIN), SHEET * 0.7) + MARGIN
+    left_height = (LEFT_SIDE * aspect + 0.3) * (1 if path is None else 2) + 0.5
+    height = HEAD + max(rows * step, left_height)
     with matplotlib.rc_context(STYLE):
         figure = PaperFigure(figsize=(width, height))
 
@@ -62,13 +73,13 @@ def plot_rate_maps(
             return figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
 
         _heading(figure, maps, scores, sort, len(drawn), len(cells), height)
-        _left_column(place, maps, path, cmap, tall)
+        _left_column(place, maps, path, cmap, LEFT_SIDE * aspect)
         for i, cell in enumerate(drawn):
-            x, y = LEFT + (i % columns) * (SIDE + MARGIN), HEAD + (i // columns) * step
-            _map(place(x, y + 0.14, SIDE, tall), maps, cell, _title(cell, scores, sort), cmap)
+            x, y = LEFT + (i % columns) * (side + MARGIN), HEAD + (i // columns) * step
+            _map(place(x, y + 0.14, side, tall), maps, cell, f"{word} {_title(cell, scores, sort)}", cmap)
             if sac:
                 correlogram = autocorrelogram(maps.sel(cell=cell).values)
-                ax = place(x, y + 0.14 + tall + 0.18, SIDE, SIDE)
+                ax = place(x, y + 0.14 + tall + 0.16, side, tall)
                 _correlogram(ax, correlogram, grid_score(correlogram, 90 if sort == "grid90" else 60), cmap)
         if not len(drawn):
             figure.text((LEFT + MARGIN) / width, 0.5, "no cell was ever active", color=GREY, size=9)
@@ -99,7 +110,7 @@ def plot_neuron(
         bare(axes[0])
         axes[0].plot(neuron.x, neuron.y, color="0.7", lw=0.4, rasterized=True, zorder=1)
         at = nearest_frames(neuron.t, neuron.spikes)
-        axes[0].scatter(neuron.x[at], neuron.y[at], s=2.0, color="#d62728", lw=0, rasterized=True, zorder=2)
+        axes[0].scatter(neuron.x[at], neuron.y[at], s=2.5, color="#d62728", alpha=0.6, lw=0, rasterized=True, zorder=2)
         axes[0].set(xlim=extent[:2], ylim=extent[2:])
         seconds = neuron.t[-1] - neuron.t[0]
         axes[0].set_title(f"{len(at):,} spikes in {seconds:.0f} s\nmean {row['mean']:.2f} Hz")
@@ -109,7 +120,7 @@ def plot_neuron(
         axes[1].set_title(
             f"information {_level(row, 'spatial_information', 'bits/spike')}\nsparsity {_level(row, 'sparsity')}"
         )
-        _colour_bar(figure, axes[1], image, ["%.1f" % v for v in span(maps.values)], "Hz")
+        _colour_bar(figure, axes[1], image, [f"{v:.1f}" for v in span(maps.values)], "Hz")
 
         image = _correlogram(axes[2], correlogram, grid_score(correlogram), cmap)
         spacing = f"spacing {row['spacing']:.1f} cm" if np.isfinite(row["spacing"]) else "no spacing"
@@ -124,6 +135,11 @@ def _sorted(scores: xr.Dataset, sort: str) -> Array:
     return best
 
 
+def _word(maps: xr.DataArray) -> str:
+    """What to call one map of a topic: only a neural one is a cell."""
+    return "cell" if maps.attrs.get("cells") else "signal"
+
+
 def _stars(value: float, level95: float, level99: float, lower: bool) -> str:
     beyond = [value < level if lower else value > level for level in (level95, level99)]
     return "*" * sum(map(bool, beyond))
@@ -131,10 +147,10 @@ def _stars(value: float, level95: float, level99: float, lower: bool) -> str:
 
 def _title(cell: int, scores: xr.Dataset | None, sort: str) -> str:
     if scores is None:
-        return f"cell {cell}"
+        return f"{cell}"
     value, _, level95, level99 = (float(scores[name].sel(cell=cell)) for name in columns_of(sort))
     number = f"{value:.2f}" if np.isfinite(value) else "–"
-    return f"cell {cell}  {SHORT[sort]} {number}{_stars(value, level95, level99, sort in LOWER)}"
+    return f"{cell}  {SHORT[sort]} {number}{_stars(value, level95, level99, sort in LOWER)}"
 
 
 def _level(row: dict[str, xr.DataArray], name: str, unit: str = "") -> str:
@@ -153,12 +169,15 @@ def _heading(
     x = MARGIN / figure.get_figwidth()
     name = f"{about.get('topic', 'rate maps')}" + (f"   {about['cells']}" if about.get("cells") else "")
     figure.text(x, 1 - 0.17 / height, name, size=10, weight="bold", va="center")
-    kind = "cells" if scores is None or total == maps.sizes["cell"] else f"active cells ({maps.sizes['cell']:,} in all)"
+    kind = f"{_word(maps)}s"
+    if scores is not None and total < maps.sizes["cell"]:
+        kind = f"active {kind} ({maps.sizes['cell']:,} in all)"
     parts = [f"{drawn} of {total:,} {kind}"]
     unit = about.get("place_unit", "")
-    parts.append(
-        f"bin {about.get('bin_size', 1):g} {unit}" + (f", σ {about['smooth']:g} bins" if about.get("smooth") else "")
-    )
+    size = about.get("bin_size", 1.0)
+    parts.append(f"bin {size:g} {unit.removesuffix('s') if size == 1 else unit}")
+    if about.get("smooth"):
+        parts.append(f"Gaussian σ {about['smooth']:g} bins")
     if "ticks" in about:
         whose = "all agents pooled" if about["agent"] == "all" else f"agent {about['agent']} of {about['agents']}"
         many = f", {about['episodes']} episodes pooled" if about["episodes"] > 1 else ""
@@ -168,45 +187,48 @@ def _heading(
     figure.text(x, 1 - 0.36 / height, " · ".join(parts), size=7, color=GREY, va="center")
     if scores is None:
         return
-    line = f"sorted by {sort}"
+    line = f"sorted by {LONG[sort]}"
     if scores.attrs.get("shuffles"):
         value, _, _, level99 = (scores[name].values for name in columns_of(sort))
         beyond = int((value < level99 if sort in LOWER else value > level99).sum())
         side = "below the 5th, ** the 1st" if sort in LOWER else "above the 95th, ** the 99th"
         line += (
-            f" · * {side} percentile of the cell's own {scores.attrs['shuffles']} time shifts"
-            f" (**: {beyond:,} of {total:,} cells, {total / 100:.1f} expected by chance)"
+            f" · * {side} percentile of its own {scores.attrs['shuffles']} time shifts"
+            f" (**: {beyond:,} of {total:,}, {total / 100:.2g} expected by chance)"
         )
     figure.text(x, 1 - 0.51 / height, line, size=6, color=GREY, va="center")
 
 
 def _left_column(
-    place: Callable[[float, float, float, float], Axes], maps: xr.DataArray, path: Array | None, cmap: str, tall: float
+    place: Callable[[float, float, float, float], Axes], maps: xr.DataArray, path: Array | None, cmap: str, high: float
 ) -> None:
     """Occupancy, trajectory, and the colour bar that all maps share."""
-    extent, scale = _extent(maps), 1.6
-    wide, high, y = SIDE * scale, tall * scale, HEAD + 0.14
+    extent, y = _extent(maps), HEAD + 0.14
     occupancy = maps["occupancy"].values
     most = occupancy.max()
-    ax = place(MARGIN, y, wide, high)
+    ax = place(MARGIN, y, LEFT_SIDE, high)
     show(ax, np.where(occupancy > 0, occupancy, np.nan), extent, cmap=colours("Greys"), vmin=0, vmax=most)
     _frame(ax)
     ax.set_title(f"occupancy, up to {most:g} ticks", pad=3)
     if path is not None:
-        ax = place(MARGIN, y + high + 0.3, wide, high)
+        y += high + 0.3
+        ax = place(MARGIN, y, LEFT_SIDE, high)
         bare(ax)
         _frame(ax)
         ax.plot(*path.T, color="0.2", lw=0.4, alpha=0.6, rasterized=True)
         ax.plot(*path[np.isfinite(path).all(1)][0], "o", color="#2ca02c", ms=3, mew=0)
         ax.set(xlim=extent[:2], ylim=extent[2:])
         ax.set_title("trajectory (green: start)", pad=3)
-    bar = place(MARGIN, y + 2 * (high + 0.3), wide, 0.08)
+    bar = place(MARGIN, y + high + 0.3, LEFT_SIDE, 0.08)
     bar.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=colours(cmap), interpolation="none")
     bar.set_yticks([])
     bar.set_xticks([0, 255], ["min", "max"])
     bar.tick_params(length=0, pad=2)
+    lowest, highest = bar.get_xticklabels()
+    lowest.set_horizontalalignment("left")
+    highest.set_horizontalalignment("right")
     unit = maps.attrs.get("unit") or "activity"
-    bar.set_title(f"{unit}, range beneath each map", pad=3)
+    bar.set_title(f"{unit} (range: beneath each map)", size=6, pad=3, loc="left")
 
 
 def _map(ax: Axes, maps: xr.DataArray, cell: int, title: str, cmap: str) -> None:

@@ -11,10 +11,12 @@ Banino et al. 2018, Nature 557:429.) An autocorrelogram is its own point reflect
 r(135) = r(45), exactly, and half a circle holds everything.
 
 **The annulus.** Its inner radius is that of the central peak: where the mean over the ring first falls under 0.2 or
-first has a minimum, whichever is nearer (Langston et al. 2010). Its outer radius is swept from `inner + max(2 bins,
-inner)` outwards by half bins to 0.8 of the shorter side of the map, or to the first ring of which less than half is
-known; the score is the largest mean over 2 bins (5 radii) of that sweep. The radii scale with the cell and not with the
-map, so that the same rule serves 40 x 40 bins of an arena and 12 x 12 cells of a grid world.
+first has a minimum, whichever is nearer (Langston et al. 2010). Its outer radius is swept by half bins from `inner +
+max(2 bins, inner)` to 0.8 of the shorter side of the map, or to the first ring of which less than half is known; the
+score is the largest mean of that sweep over a span of radii of `max(2 bins, inner)`. All radii scale with the cell and
+not with the map, so that one rule serves 40 x 40 bins of an arena and 12 x 12 cells of a grid world. (On a lattice the
+central peak ends at .27 spacings, and the six peaks around it at 4.7 times that; without the mean, stripes score .17
+just there.)
 
 Everything is in bins, equal along x and y: directions are those of the world whatever the shape of the map.
 """
@@ -33,9 +35,9 @@ from analysis.sources import Array
 STEP = 0.5  # bins between rings
 DEGREES = 3  # between the samples of a ring
 SAMPLES = 180 // DEGREES  # on half a circle
-WINDOW = 5  # radii averaged in the sweep
 REACH = 0.8  # of the shorter side: beyond it few bins overlap
 PEAK_LEVEL = 0.2
+NARROWEST = 0.9  # bins: the central peak of a lattice with a spacing of 3.5 to 4 bins
 BLOCK = 64
 
 
@@ -52,8 +54,7 @@ class GridScore(NamedTuple):
 
 
 class Rings(NamedTuple):
-    """Autocorrelograms read on rings: radii `[R]` (bins), samples `[n, R, SAMPLES]`, radius of the central peak
-    `[n]`."""
+    """Autocorrelograms read on rings: radii `[R]` (bins), samples `[n, R, SAMPLES]`, central peak `[n]` (bins)."""
 
     radii: Array
     samples: Array
@@ -61,8 +62,7 @@ class Rings(NamedTuple):
 
 
 def grid_score(sacs: npt.ArrayLike, symmetry: int = 60) -> GridScore:
-    """Grid scores of autocorrelograms `[..., 2y-1, 2x-1]` for a lattice of `symmetry` 60 or 90 degrees (see the
-    module).
+    """Grid scores of autocorrelograms `[..., 2y-1, 2x-1]` for a lattice of 60 or 90 degrees.
 
     "Not computable": a map that is constant or of which too little was visited; fields narrower than a bin (central
     peak under 1 bin of radius, which a lattice reaches at a spacing of about 4 bins); fields so wide that no annulus
@@ -80,11 +80,11 @@ def grid_score(sacs: npt.ArrayLike, symmetry: int = 60) -> GridScore:
 
 
 def read_rings(sacs: Array) -> Rings:
-    """Read autocorrelograms `[n, 2y-1, 2x-1]` on rings, and find the radius of each central peak (NaN: it never ends)."""
+    """Read autocorrelograms `[n, 2y-1, 2x-1]` on rings, and find the radius of each central peak (NaN: no end)."""
     radii, weights = _ring_weights(*sacs.shape[-2:])
     flat = sacs.reshape(len(sacs), -1).T
     unknown = np.isnan(flat)
-    samples = weights @ np.where(unknown, 0.0, flat)
+    samples: Array = weights @ np.where(unknown, 0.0, flat)
     if unknown.any():
         samples = np.where(weights @ unknown.astype(float) > 1e-6, np.nan, samples)
     samples = samples.T.reshape(len(sacs), len(radii), SAMPLES)
@@ -99,28 +99,42 @@ def sweep(rings: Rings, symmetry: int) -> tuple[Array, Array]:
     if symmetry not in (60, 90):
         raise ValueError(f"symmetry {symmetry}: a lattice of 60 or of 90 degrees can be scored")
     best, at = np.full(len(rings.peak), np.nan), np.full(len(rings.peak), np.nan)
-    if len(rings.radii) < WINDOW:
+    if not len(rings.radii):
         return best, at
     for first in range(0, len(best), BLOCK):
         part = slice(first, first + BLOCK)
         inner = np.maximum(rings.peak[part], 1.0)[:, None]
         samples = np.where((rings.radii >= inner)[..., None], rings.samples[part], np.nan)
-        turned = {angle: _turned_correlation(rings.radii, samples, angle) for angle in _ANGLES[symmetry]}
-        if symmetry == 60:
-            scores = turned[60] - np.maximum(turned[30], turned[90])
-        else:
-            scores = turned[90] - turned[45]
+        turned = {angle: _turned_correlation(rings.radii, samples, angle) for angle in (symmetry, *_OFF_AXES[symmetry])}
+        scores = turned[symmetry] - np.maximum.reduce([turned[angle] for angle in _OFF_AXES[symmetry]])
         known = np.isfinite(rings.samples[part]).mean(-1) >= 0.5
         unbroken = np.logical_and.accumulate(known | (rings.radii < inner), -1)
-        scores = np.where(unbroken & (rings.radii >= inner + np.maximum(2.0, inner)), scores, np.nan)
-        means = np.lib.stride_tricks.sliding_window_view(scores, WINDOW, -1).mean(-1)
-        where = np.argmax(np.where(np.isnan(means), -np.inf, means), -1)
-        best[part] = means[np.arange(len(means)), where]
-        at[part] = np.where(np.isnan(best[part]), np.nan, rings.radii[where + WINDOW // 2])
+        width = np.maximum(2.0, inner)
+        scores = np.where(unbroken & (rings.radii >= inner + width), scores, np.nan)
+        best[part], at[part] = _best_mean(rings.radii, scores, width)
     return best, at
 
 
-_ANGLES = {60: (30, 60, 90), 90: (45, 90)}
+def _best_mean(radii: Array, scores: Array, width: Array) -> tuple[Array, Array]:
+    """The largest mean of `scores` `[n, R]` over a span of radii `width` `[n, 1]` (bins), and its middle radius."""
+    known = np.isfinite(scores)
+    total, count = (
+        np.concatenate([np.zeros((len(scores), 1)), np.cumsum(part, -1)], 1)
+        for part in (np.where(known, scores, 0), known)
+    )
+    first = np.arange(len(radii))[None]
+    last = first + np.rint(np.nan_to_num(width) / STEP).astype(int)  # radii on both ends of the span belong to it
+    inside = np.minimum(last, len(radii) - 1) + 1
+    size = last + 1 - first
+    means = (np.take_along_axis(total, inside, 1) - total[:, :-1]) / size
+    means = np.where(np.take_along_axis(count, inside, 1) - count[:, :-1] == size, means, -np.inf)
+    where = means.argmax(1)
+    best = means[np.arange(len(means)), where]
+    found = np.isfinite(best)
+    return np.where(found, best, np.nan), np.where(found, radii[where] + width[:, 0] / 2, np.nan)
+
+
+_OFF_AXES = {60: (30, 90), 90: (45,)}  # where a lattice agrees least with itself
 
 
 def grid_spacing(sacs: npt.ArrayLike) -> Array:
@@ -157,7 +171,8 @@ def _vertex(before: Array, at: Array, after: Array) -> Array:
     """Where between -1/2 and 1/2 a parabola through three neighbours has its top; 0 where one of them is not known."""
     bend = before - 2 * at + after
     offset = np.divide(before - after, 2 * bend, out=np.zeros_like(at), where=bend < 0)
-    return np.clip(np.nan_to_num(offset), -0.5, 0.5)
+    vertex: Array = np.clip(np.nan_to_num(offset), -0.5, 0.5)
+    return vertex
 
 
 @lru_cache(maxsize=8)
@@ -213,7 +228,8 @@ def _turned_correlation(radii: Array, samples: Array, angle: int) -> Array:
     var_a, var_b = n * sum_aa - sum_a**2, n * sum_bb - sum_b**2
     good = (var_a > 1e-12 * n**2) & (var_b > 1e-12 * n**2)
     below = np.sqrt(np.where(good, var_a * var_b, 1.0))
-    return np.divide(n * sum_ab - sum_a * sum_b, below, out=np.full(n.shape, np.nan), where=good)
+    r: Array = np.divide(n * sum_ab - sum_a * sum_b, below, out=np.full(n.shape, np.nan), where=good)
+    return r
 
 
 def _reason(rings: Rings, i: int, scored: bool) -> str:
@@ -221,10 +237,9 @@ def _reason(rings: Rings, i: int, scored: bool) -> str:
     peak = rings.peak[i]
     if not np.isfinite(rings.samples[i]).any():
         return "the map is constant, or too few of its bins were visited"
-    if np.isnan(peak):
-        return f"the central peak does not end within {reach:g} bins: fields too wide for this map"
-    if peak < 1:
-        return f"the central peak is {peak:.1f} bins wide: fields narrower than a bin (a lattice needs a spacing of 4 bins)"
+    if peak < NARROWEST:
+        return f"fields narrower than a bin (central peak {peak:.1f} bins; a lattice needs a spacing of about 4)"
     if not scored:
-        return f"the central peak of {peak:.1f} bins leaves no annulus within {reach:g} bins: map too small or too little visited"
+        ends = "does not end" if np.isnan(peak) else f"ends at {peak:.1f}"
+        return f"no annulus fits (central peak {ends} of {reach:g} bins): fields too wide, or too little visited"
     return ""

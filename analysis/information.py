@@ -13,8 +13,7 @@ from analysis.sources import Array
 def spatial_information(
     maps: npt.ArrayLike, occupancy: npt.ArrayLike, unit: Literal["bits/spike", "bits/s"] = "bits/spike"
 ) -> Array:
-    """Spatial information of maps `[..., y, x]` under an occupancy `[y, x]`, in bits per spike (or per second),
-    `[...]`.
+    """Spatial information of maps `[..., y, x]` under an occupancy `[y, x]`, `[...]`.
 
     I = sum_i p_i (l_i / L) log2(l_i / L), L = sum_i p_i l_i, over visited bins, p_i the share of time spent in bin i;
     times L for bits/s (Skaggs et al. 1993, NIPS 5:1030). The sum is signed: bins below the mean count negative, and a
@@ -28,8 +27,7 @@ def spatial_information(
 
 
 def sparsity(maps: npt.ArrayLike, occupancy: npt.ArrayLike) -> Array:
-    """Sparsity of maps `[..., y, x]`, L^2 / sum_i p_i l_i^2, `[...]`: 1 = fires everywhere alike, near 0 = in one
-    place.
+    """Sparsity of maps `[..., y, x]`, L^2 / sum_i p_i l_i^2, `[...]`: 1 = everywhere alike, near 0 = one place.
 
     (Skaggs et al. 1996, Hippocampus 6:149.) NaN where `spatial_information` is.
     """
@@ -39,7 +37,7 @@ def sparsity(maps: npt.ArrayLike, occupancy: npt.ArrayLike) -> Array:
 
 
 def _relative(maps: npt.ArrayLike, occupancy: npt.ArrayLike) -> tuple[Array, Array, Array]:
-    """Share of time `[..., y, x]`, rate over mean rate `[..., y, x]` (0 where not visited), and mean rate `[...]` or NaN."""
+    """Share of time and rate over mean rate, `[..., y, x]` (0 where not visited), and mean rate `[...]` or NaN."""
     rate, time = np.asarray(maps, float), np.asarray(occupancy, float)
     if rate.shape[-2:] != time.shape:
         raise ValueError(f"maps {list(rate.shape)} and occupancy {list(time.shape)} must have the same y and x")

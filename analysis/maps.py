@@ -32,8 +32,7 @@ class Bins:
         """Bins of `size` (default: one unit of the world) around every place `[..., 2]`.
 
         Where all places are whole numbers (grid worlds), they are the centres of unit bins: edges at k - 1/2. Elsewhere
-        edges are whole multiples of `size`. Raises ValueError for a size that is not positive or places without a
-        number.
+        edges are whole multiples of `size`. Raises ValueError for a size that is not positive or no finite place.
         """
         size = 1.0 if size is None else float(size)
         if not (np.isfinite(size) and size > 0):
@@ -113,8 +112,7 @@ def smooth_maps(maps: Array, sigma: float, *, zero_filled: bool = False) -> Arra
     """Maps `[..., y, x]` smoothed with a Gaussian of `sigma` bins, blind to unvisited bins, which stay NaN.
 
     The kernel is normalised by what it saw: G(v m) / G(m), m = 1 where visited (Nadaraya-Watson). `zero_filled` instead
-    lets unvisited bins enter as zeros, as several packages do; rates beside holes then come out too low. Borders
-    reflect.
+    lets unvisited bins enter as zeros, as several packages do: rates beside holes come out too low. Borders reflect.
     """
     if sigma < 0:
         raise ValueError(f"smoothing of {sigma} bins: it must not be negative")

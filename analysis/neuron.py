@@ -68,9 +68,12 @@ def load_neuron(file: str | Path) -> Neuron:
     """
     file = Path(file)
     try:
-        with np.load(file, allow_pickle=False) as data:
+        with file.open("rb") as opened:  # np.load leaves its own handle open where it fails
+            data = np.load(opened, allow_pickle=False)
+            if isinstance(data, np.ndarray):
+                raise ValueError("it holds one array without a name")
             arrays = {key: data[key] for key in data.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} does not open as a plain .npz file of arrays: {error}") from error
     missing = [key for key in ("x", "y", "spikes") if key not in arrays]
     if missing:

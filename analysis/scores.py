@@ -62,8 +62,7 @@ def scores(
 
 
 def neuron_scores(neuron: Neuron, bin: float = 2.5, *, smooth: float = 2.0, n: int = 100, seed: int = 0) -> xr.Dataset:
-    """The same of one recorded neuron (`peak` and `mean` in Hz, `spacing` in cm), on the map that `spike_rate_map`
-    draws.
+    """The same of one recorded neuron (`peak` and `mean` in Hz, `spacing` in cm), on the map of `spike_rate_map`.
 
     Shifts are of at least 20 s, by whole frames. Raises ValueError where only one bin was visited.
     """
@@ -110,13 +109,14 @@ def _score(
     """Scores of `activity` `[T, B, cells]` at the flat bins `index` `[T, B]`."""
     flat = activity.reshape(index.size, -1)
     maps, occupancy = mean_maps(index.ravel(), flat, grid.shape, None if duration is None else duration.ravel())
+    mean = _mean(maps, occupancy)
     maps = smooth_maps(maps, smooth)
     score = _scorer(occupancy)
     observed = score(maps)
     reasons, spacing = _grid_verdicts(maps, observed)
     observed["grid60"][reasons != ""] = observed["grid90"][reasons != ""] = np.nan
 
-    columns: dict[str, Array] = {"spacing": spacing * grid.size, "mean": _mean(maps, occupancy)}
+    columns: dict[str, Array] = {"spacing": np.where(reasons == "", spacing * grid.size, np.nan), "mean": mean}
     can_shift = n > 0 and len(index) >= 2 * min_shift + 1 and bool(len(maps))
     drawn = (
         smooth_maps(stack, smooth)
@@ -178,7 +178,8 @@ def _mean(maps: Array, occupancy: Array) -> Array:
     visited = np.isfinite(maps)
     time = np.where(visited, occupancy, 0.0).sum((-2, -1))
     total = (np.where(visited, maps, 0.0) * occupancy).sum((-2, -1))
-    return np.divide(total, time, out=np.full(total.shape, np.nan), where=time > 0)
+    mean: Array = np.divide(total, time, out=np.full(total.shape, np.nan), where=time > 0)
+    return mean
 
 
 def _why(reasons: Array, observed: dict[str, Array]) -> list[str]:

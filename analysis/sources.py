@@ -72,7 +72,7 @@ def select(recording: xr.Dataset, agent: int | None) -> xr.Dataset:
 
 
 def path(source: Any, agent: int = 0) -> Array:
-    """Where one agent went, `[T, 2]` in units of the world, with a row of NaN before each new episode so that lines break."""
+    """Where one agent went, `[T, 2]` in units of the world; a row of NaN before each new episode breaks the line."""
     recording = select(open_recording(source), agent)
     place = recording[PLACE].values[:, 0].astype(float)
     return np.insert(place, np.flatnonzero(_starts(recording)[1:, 0]) + 1, np.nan, axis=0)
@@ -85,9 +85,10 @@ def episodes(recording: xr.Dataset) -> int:
 
 def describe(recording: xr.Dataset) -> str:
     """Which agent lived where, with what seed, as far as the recording says."""
-    said = {key: recording.attrs[key] for key in ("agent", "env", "seed") if key in recording.attrs}
-    where = " in ".join(str(said[key]) for key in ("agent", "env") if key in said)
-    return ", ".join([where] * bool(where) + [f"seed {said['seed']}"] * ("seed" in said))
+    about = recording.attrs
+    where = " in ".join(str(about[key]) for key in ("agent", "env") if key in about)
+    seed = f"seed {about['seed']}" if "seed" in about else ""
+    return ", ".join(filter(None, (where, seed)))
 
 
 def _starts(recording: xr.Dataset) -> Array:
@@ -110,9 +111,10 @@ def _open_zarr(where: Path) -> xr.Dataset:
     if not (store / "zarr.json").exists():
         raise ValueError(f"{where} is no recording: it holds neither recording.zarr nor a zarr store (zarr.json)")
     try:
-        return xr.open_zarr(store)
+        recording: xr.Dataset = xr.open_zarr(store, consolidated=False)  # as well where nobody consolidated
     except Exception as error:  # zarr raises what its parsers raise; all of it means the same to the reader
         raise ValueError(f"{where} does not open as a zarr store: {error}") from error
+    return recording
 
 
 def _committed(recording: xr.Dataset, name: str) -> xr.Dataset:

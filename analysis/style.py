@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from analysis.files import whole
 from analysis.sources import Array
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 7,
     "axes.titlesize": 7,
     "axes.linewidth": 0.5,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import networkx as nx
@@ -15,7 +16,7 @@ from cogarch import noise
 from cogarch.module import Messages, Module, Signal
 from cogarch.straight import Tick, write_tick
 from cogarch.tree import leaves, share, tree_map, unflatten, where
-from cogarch.wiring import Group, Node, nearest, wire
+from cogarch.wiring import Group, Node, WiringError, nearest, wire
 
 Clamp: TypeAlias = "float | Tensor | Callable[[Tensor], Tensor]"
 
@@ -49,12 +50,13 @@ class Bus:
         self.plan = wire(inputs, modules)
         self.parts = nn.ModuleDict({name: modules[name] for name in sorted(modules)})
         self.seed, self.stream = seed, 0
-        self._streams = itertools.count(1)
+        self._clones = [0]  # how many were made, one count for all of them: the number of a clone is its noise stream
         self._probes: dict[str, list[Probe]] = {}
         self._clamps: dict[str, Callable[[Tensor], Tensor]] = {}
+        self.batch = batch
         self._rekey()
         self._rewrite()
-        self.reset(batch)
+        self.reset()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -77,7 +79,7 @@ class Bus:
             }
 
     def tick(self, inputs: Messages) -> Messages:
-        """One step of the world for all agents: messages `[B, *shape]` in, every topic's message out. Checks nothing."""
+        """One step of the world for all agents: messages `[B, *shape]` in, every topic's out. Checks nothing."""
         try:
             return self._tick(self, inputs)
         except Exception as error:
@@ -85,7 +87,7 @@ class Bus:
             raise
 
     def restart(self, rows: Tensor) -> None:
-        """Begin a new episode for the agents where `rows` (`[B]` bool) is true; those that never ticked stay as they are."""
+        """Begin a new episode for the agents where `rows` (`[B]` bool) is true; those that never ticked are new."""
         rows = rows & (self.born < self.t)
         if not bool(rows.any()):
             return
@@ -104,7 +106,8 @@ class Bus:
         twin = copy.copy(self)
         twin.state, twin.wires = share(self.state), dict(self.wires)
         twin._clamps, twin._probes = dict(self._clamps), {}
-        twin.stream = next(self._streams)
+        self._clones[0] += 1
+        twin.stream = self._clones[0]
         twin._rekey()
         if self._probes:
             twin._rewrite()
@@ -118,13 +121,15 @@ class Bus:
     def dump(self) -> dict[str, Tensor]:
         """All that changes while living, flat, for a file; `load` takes it back."""
         flat = dict(leaves({"state": self.state, "wires": self.wires, "episode": self.episode, "born": self.born}))
-        flat["clock"] = torch.tensor([self.t, self.seed, self.stream])
-        return {name: tensor.detach() for name, tensor in flat.items()}
+        flat["clock"] = torch.tensor([self.t, self.seed, self.stream, *self._clones])
+        # shared until one side writes: what was dumped stays as it is while life goes on
+        saved: dict[str, Tensor] = share({name: tensor.detach() for name, tensor in flat.items()})
+        return saved
 
     def load(self, flat: Mapping[str, Tensor]) -> None:
         """Go on from a `dump` of a bus with the same modules; KeyError or ValueError name what does not fit."""
         tree = {"state": self.state, "wires": self.wires, "episode": self.episode, "born": self.born}
-        for name, tensor in leaves(tree):
+        for name, tensor in [*leaves(tree), ("clock", torch.zeros(4, dtype=torch.int64))]:
             if name not in flat:
                 raise KeyError(f"the saved state has no {name!r}: it is of an agent with other modules")
             if flat[name].shape[1:] != tensor.shape[1:] or flat[name].dtype != tensor.dtype:
@@ -137,7 +142,7 @@ class Bus:
         self.state, self.wires, self.episode, self.born = tree["state"], tree["wires"], tree["episode"], tree["born"]
         self.batch = len(self.born)
         self.rows = torch.arange(self.batch, device=self.device)
-        self.t, self.seed, self.stream = (int(v) for v in flat["clock"])
+        self.t, self.seed, self.stream, *self._clones = (int(v) for v in flat["clock"])
         self._rekey()
 
     # --- looking in and reaching in -----------------------------------------------------------------------------------
@@ -151,14 +156,25 @@ class Bus:
         return probe
 
     def clamp(self, topic: str, value: Clamp) -> None:
-        """Lesion or stimulate: readers see `value` (a number, a tensor `[*shape]` or `[B, *shape]`, or a function of the
-        message `[B, *shape]`, row by row) in place of what the topic's writer says."""
+        """Lesion or stimulate: readers see `value` in place of what the topic's writer says.
+
+        A number, a tensor `[*shape]` or `[B, *shape]`, or a function of the message `[B, *shape]`, row by row.
+        """
         self._check_topic(topic)
+        signal = self.plan.topics[topic]
         if callable(value):
-            self._clamps[topic] = value
+            # playing, the message is [T, B, *shape]: time is folded into the rows
+            self._clamps[topic] = lambda x: value(x.flatten(0, -1 - len(signal.shape))).reshape(x.shape)
         else:
-            held = torch.as_tensor(value, dtype=self.plan.topics[topic].dtype)
-            self._clamps[topic] = lambda message: held.expand_as(message)
+            held = torch.as_tensor(value, dtype=signal.dtype)
+            try:
+                held.expand(self.batch, *signal.shape)
+            except RuntimeError:
+                raise ValueError(
+                    f"{topic!r} cannot be clamped to a tensor {list(held.shape)}: "
+                    f"it is {signal} for each of {self.batch} agents"
+                ) from None
+            self._clamps[topic] = lambda x: held.to(x.device).expand_as(x)
         self._rewrite()
 
     def release(self, topic: str) -> None:
@@ -169,6 +185,7 @@ class Bus:
     def graph(self) -> nx.MultiDiGraph[str]:
         """The wiring: steps and the world as nodes; an edge a read, with `topic`, `delay` and `contract`."""
         graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+        graph.add_nodes_from(node.name for node in self.plan.order)  # also those that read nothing
         for node in self.plan.order:
             for read in node.reads.values():
                 contract = str(self.plan.topics[read.topic])
@@ -181,8 +198,9 @@ class Bus:
     def play(self, walk: Messages, want: Iterable[str] | None = None) -> Messages:
         """Run recorded walks `[T, B, *shape]` at once; the same numbers as ticking, the same state after.
 
-        Rows begin a new episode where `env/start` is true. With `want`, only the steps that those topics depend on run
-        (the others' states stand still) and only those topics are returned; without, every topic, `[T, B, *shape]`.
+        Rows begin a new episode where `env/start` is true. With `want`, only the steps run that those topics (and the
+        probed ones) depend on, the others' states stand still, and only those topics are returned; without, every
+        topic, `[T, B, *shape]`. Raises WiringError where an `over_time` method does not return what its steps declare.
         """
         starts = walk.get("env/start")
         length = len(next(iter(walk.values())))
@@ -201,7 +219,7 @@ class Bus:
         if want is None:
             return self.plan.groups
         needed: set[str] = set()
-        for topic in want:
+        for topic in {*want, *self._probes}:
             self._check_topic(topic)
             if (writer := self.plan.writer(topic)) in self.plan.flow:
                 needed |= {writer} | nx.ancestors(self.plan.flow, writer)
@@ -222,16 +240,23 @@ class Bus:
                 continue
             args: dict[str, Tensor] = {}
             for node in group.nodes:
-                args |= {arg: self._delayed(known, read.topic, read.delay, read.grad) for arg, read in node.reads.items()}
+                args |= {
+                    arg: self._delayed(known, read.topic, read.delay, read.grad)
+                    for arg, read in node.reads.items()
+                    if read.topic not in written
+                }
                 args |= self._noise(node, clock)
-            part = self._part(group.nodes[0].module)
-            if kind == "over_time":
-                writes, self.state[group.nodes[0].module] = getattr(part, group.method)(
-                    self.state[group.nodes[0].module], **args
-                )
-            else:
-                folded = getattr(part, group.nodes[0].step.method)(**{arg: x.flatten(0, 1) for arg, x in args.items()})
-                writes = {topic: x.unflatten(0, (length, self.batch)) for topic, x in folded.items()}
+            module = group.nodes[0].module
+            name = group.method or group.nodes[0].step.method
+            method = getattr(self._part(module), name)
+            with _blame(f"playing ticks {self.t} to {self.t + length - 1}, in {module}.{name}"):
+                if kind == "over_time":
+                    writes, self.state[module] = method(self.state[module], **args)
+                else:
+                    folded = method(**{arg: x.flatten(0, 1) for arg, x in args.items()})
+                    writes = {topic: x.unflatten(0, (length, self.batch)) for topic, x in folded.items()}
+                for topic in written:
+                    self._check_played(f"{module}.{name}", topic, writes.get(topic), length)
             known |= {topic: self._clamped(topic, x) for topic, x in writes.items()}
         for topic, past in self.wires.items():
             if topic in known:
@@ -263,12 +288,13 @@ class Bus:
                     else:
                         args[arg] = outside[node.name, arg][t]
                 method = getattr(self.parts[node.module], node.step.method)
-                if node.step.state:
-                    writes, self.state[node.module] = method(self.state[node.module], **args)
-                else:
-                    writes = method(**args)
-                for topic, x in writes.items():
-                    said[topic].append(self._clamped(topic, x))
+                with _blame(f"at tick {self.t + t}, in {node.name}"):
+                    if node.step.state:
+                        writes, self.state[node.module] = method(self.state[node.module], **args)
+                    else:
+                        writes = method(**args)
+                    for topic, x in writes.items():
+                        said[topic].append(self._clamped(topic, x))
         known |= {topic: torch.stack(messages[before[topic] :]) for topic, messages in said.items()}
 
     def _delayed(self, known: Messages, topic: str, delay: int, grad: bool) -> Tensor:
@@ -290,10 +316,16 @@ class Bus:
 
     def _clamped(self, topic: str, x: Tensor) -> Tensor:
         """A message `[T, B, *shape]` or `[B, *shape]` as readers see it."""
-        if topic not in self._clamps:
-            return x
-        over_time = x.dim() > 1 + len(self.plan.topics[topic].shape)
-        return self._clamps[topic](x.flatten(0, 1)).reshape(x.shape) if over_time else self._clamps[topic](x)
+        return self._clamps[topic](x) if topic in self._clamps else x
+
+    def _check_played(self, method: str, topic: str, x: Tensor | None, length: int) -> None:
+        signal = self.plan.topics[topic]
+        if x is None or x.shape != (length, self.batch, *signal.shape) or x.dtype != signal.dtype:
+            made = "nothing" if x is None else f"{x.dtype} {list(x.shape)}"
+            raise WiringError(
+                f"{method} -> {topic!r}: declared {signal}, for {length} ticks of {self.batch} agents it made {made}; "
+                "return what ticking would, with time in front"
+            )
 
     def _noise(self, node: Node, clock: Tensor) -> dict[str, Tensor]:
         return {
@@ -308,3 +340,13 @@ class Bus:
     def _rekey(self) -> None:
         names = [f"{node.name}.{arg}" for node in self.plan.order for arg in node.step.noise]
         self.keys = {name: noise.key(self.seed, name, self.stream) for name in names}
+
+
+@contextmanager
+def _blame(where: str) -> Iterator[None]:
+    """Name the step in which an error arose, on the error itself."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"cogarch: {where}")
+        raise

@@ -144,11 +144,10 @@ class _Suite:
 
     def seeded(self) -> None:
         """One seed, one life: no generator is drawn from, no state is kept outside the bus."""
-        before = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002
+        before = _generators()
         bus, walk = self.bus(), self.walk()
         first = self.live(bus, walk)
-        after = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002
-        if not torch.equal(before[0], after[0]) or before[1:] != after[1:]:
+        if _generators() != before:
             raise _Failed("a step drew from a global random generator; ask the bus: Step(..., noise={...})")
         bus.reset()
         if where := _differ(first, self.live(bus, walk), 0.0):
@@ -198,8 +197,8 @@ class _Suite:
         self.live(undisturbed, walk[:half])
         for name, other, which in (("fresh", fresh, rows), ("undisturbed", undisturbed, ~rows)):
             expected = self.live(other, walk[half:])
-            pick = [[{k: x[which] for k, x in out.items()} for out in life] for life in (after, expected)]
-            if where := _differ(*pick, 1e-4):
+            a, b = ([{k: x[which] for k, x in out.items()} for out in life] for life in (after, expected))
+            if where := _differ(a, b, 1e-4):
                 raise _Failed(
                     f"after restart(rows) the rows that should be {name} are not, in {where}; "
                     "init() makes fresh state, and restart() puts it into those rows only"
@@ -217,9 +216,12 @@ class _Suite:
         twin._rekey()  # the same noise, to compare
         self.live(twin, walk[:half])
         if where := _differ(alone[half:], self.live(bus, walk[half:]), 0.0):
-            raise _Failed(f"what a clone lived changed the living agent, in {where}; keep all that changes in the state")
+            raise _Failed(
+                f"what a clone lived changed the living agent, in {where}; keep all that changes in the state"
+            )
         second = bus.clone()
-        if where := _differ(*(self.live(b, walk[:half], stream=0) for b in (second, bus)), 0.0):
+        a, b = (self.live(one, walk[:half], stream=0) for one in (second, bus))
+        if where := _differ(a, b, 0.0):
             raise _Failed(f"a clone that lives the same differs in {where}; keep all that changes in the state")
 
     def round_trip(self) -> None:
@@ -244,7 +246,7 @@ class _Suite:
                 ticked.restart(tick["env/start"].flatten())
                 lived += self.live(ticked, [tick])
             whole = _stack(walk)
-            first = played.play(whole)
+            first = played.play({k: x.clone() for k, x in whole.items()})
             parts = [pieces.play({k: x[a:b].clone() for k, x in whole.items()}) for a, b in ((0, 7), (7, TICKS))]
         for name, got, bus in (("play", [first], played), ("play in two pieces", parts, pieces)):
             said = [{k: part[k][t] for k in self.written()} for part in got for t in range(len(part["env/start"]))]
@@ -270,7 +272,9 @@ class _Suite:
                 if signal.dtype.is_floating_point and out[topic].requires_grad:
                     total = total + (out[topic] * torch.randn(out[topic].shape, generator=noise)).sum()
         parameters = {n: p for n, p in bus.parts.named_parameters() if p.requires_grad}
-        wanted = {f"the read of {t!r}": xs for t, xs in sources.items()} | {f"parameter {n}": [p] for n, p in parameters.items()}
+        wanted = {f"the read of {t!r}": xs for t, xs in sources.items()} | {
+            f"parameter {n}": [p] for n, p in parameters.items()
+        }
         if not wanted:
             return
         if not total.requires_grad:
@@ -305,7 +309,7 @@ class _Suite:
         return {topic: signal for step in self.module.steps() for topic, signal in step.writes.items()}
 
     def walk(self, batch: int = BATCH, start_again: int | None = None) -> list[Messages]:
-        """Messages that fit the contracts, a list of ticks; they come round again, so that a memory has what to recall."""
+        """Messages that fit the contracts, tick by tick; they come round again, so that a memory recalls."""
         g = torch.Generator().manual_seed(3)
         base = [{t: _random(t, s, g) for t, s in self.inputs.items()} for _ in range(5)]
         ticks = [{topic: x[:batch].clone() for topic, x in base[t % 5].items()} for t in range(TICKS)]
@@ -323,8 +327,8 @@ class _Suite:
             bus.stream = stream
             bus._rekey()
         with torch.no_grad():
-            lived = [bus.tick({topic: x.clone() for topic, x in tick.items()}) for tick in walk]
-        return [{topic: out[topic].clone() for topic in self.written()} for out in lived]
+            outs = (bus.tick({topic: x.clone() for topic, x in tick.items()}) for tick in walk)
+            return [{topic: out[topic].clone() for topic in self.written()} for out in outs]
 
 
 def _random(topic: str, signal: Signal, g: torch.Generator) -> Tensor:
@@ -334,6 +338,11 @@ def _random(topic: str, signal: Signal, g: torch.Generator) -> Tensor:
     if signal.dtype.is_floating_point:
         return torch.randn(shape, generator=g, dtype=signal.dtype)
     return torch.randint(0, signal.values or 2, shape, generator=g).to(signal.dtype)
+
+
+def _generators() -> tuple[list[int], str, object]:
+    """Where the global generators of torch, numpy and Python stand."""
+    return torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
 
 
 def _stack(walk: list[Messages]) -> Messages:

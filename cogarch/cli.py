@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import os
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,10 +16,6 @@ from rich.table import Table
 
 import cogarch
 from cogarch.files import FileError
-from cogarch.wiring import nearest
-
-Target = tyro.conf.Positional
-Many = tyro.conf.UseAppendAction
 
 _MODULE = Annotated[
     tuple[str, ...],
@@ -40,9 +38,9 @@ def main() -> None:
     """The console script: errors of use are one plain sentence and exit status 2, never a trace."""
     _agents_is_ours()
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="cogarch", description=cogarch.__doc__)
+        tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="cogarch", description=cogarch.__doc__)
     except (ValueError, KeyError, FileError) as error:
-        if "COGARCH_TRACE" in __import__("os").environ:
+        if "COGARCH_TRACE" in os.environ:
             raise
         _fail(str(error.args[0]) if isinstance(error, KeyError) else str(error))
 
@@ -69,8 +67,8 @@ def _fail(text: str) -> NoReturn:
 
 
 def run(
-    agent: Target[str],
-    env: Target[str],
+    agent: str,
+    env: str,
     /,
     steps: int = 2000,
     episodes: int = 1,
@@ -109,8 +107,8 @@ def run(
 
 
 def train(
-    agent: Target[str],
-    env: Target[str | None] = None,
+    agent: str,
+    env: str | None = None,
     /,
     updates: int | None = None,
     seed: int = 0,
@@ -140,7 +138,7 @@ def train(
     print(folder.path)
 
 
-def resume(run: Target[Path], /) -> None:
+def resume(run: Path, /) -> None:
     """Go on with a training that was stopped or killed.
 
     Args:
@@ -153,7 +151,7 @@ def resume(run: Target[Path], /) -> None:
 
 
 def ratemaps(
-    run: Target[Path],
+    run: Path,
     /,
     topic: str | None = None,
     out: Path | None = None,
@@ -175,7 +173,7 @@ def ratemaps(
         print(path)
 
 
-def check(target: Target[str], /, motion: str = "dx, dy") -> None:
+def check(target: str, /, motion: str = "dx, dy") -> None:
     """Run the conformance suite on a module.
 
     Args:
@@ -230,7 +228,7 @@ def demo(out: Path = Path("runs/demo"), quick: bool = False) -> None:
     show(out, quick=quick)
 
 
-COMMANDS = {
+_COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo,
     "run": run,
     "train": train,

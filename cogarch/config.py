@@ -37,12 +37,14 @@ class Training(_Config):
     steps: pydantic.PositiveInt = 100
     """Ticks a walk."""
     learning_rate: pydantic.PositiveFloat = 1e-2
+    """Of the first update; it falls along a half cosine to `final_rate` of it, so that the last steps settle."""
+    final_rate: pydantic.NonNegativeFloat = 0.0
     clip: pydantic.PositiveFloat = 1.0
     """Largest norm of the gradient."""
     losses: dict[str, float] = {"loss/prediction": 1.0}
     """The loss topics that are summed, with their weights."""
     visited_only: bool = True
-    """Count a tick's loss only at places visited before in the walk: elsewhere nothing can be known (Whittington 2020)."""
+    """Count a tick's loss only at places visited before in the walk: elsewhere nothing can be known."""
     modules: dict[str, dict[str, Any]] = {}
     """Settings that differ while learning (a memory that holds the whole walk and merges nothing)."""
 
@@ -65,7 +67,7 @@ class Agent(_Config):
             if role not in ROLES:
                 raise ValueError(f"no role {role!r}; {nearest(role, ROLES)}")
             if "use" not in settings:
-                raise ValueError(f"role {role!r} does not say which module it uses: use = \"NAME\"")
+                raise ValueError(f'role {role!r} does not say which module it uses: use = "NAME"')
         return modules
 
     def swap(self, role: str, use: str, **settings: Any) -> Agent:
@@ -110,30 +112,35 @@ class Agent(_Config):
 
 
 def load_weights(bus: Bus, path: Path) -> None:
-    """Put the weights of a file into the modules whose role and shapes they fit. FileError names what does not fit.
+    """Put the weights of a file into the modules of the class that they were saved from; all or none of them.
 
-    A module that was swapped in has no weights in the file, and keeps its own; a file that fits nothing is an error.
+    A module that was swapped in has no weights in the file, and keeps its own. Raises FileError that names the first
+    weight which does not fit, or is missing.
     """
     tensors, meta = files.load_tensors(path)
-    own = dict(bus.parts.named_parameters())
-    for name, tensor in tensors.items():
+    own = bus.parts.state_dict()
+    swapped = {role for role in bus.parts if meta.get(f"use.{role}", _kind(bus, role)) != _kind(bus, role)}
+    for name in sorted(own.keys() | tensors.keys()):
         role = name.partition(".")[0]
-        if meta.get(f"use.{role}") not in (None, _kind(bus, role)):
+        if role in swapped or (role not in bus.parts and f"use.{role}" in meta):
             continue
-        if name not in own or own[name].shape != tensor.shape:
-            have = list(own[name].shape) if name in own else "no such parameter"
+        there, here = tensors.get(name), own.get(name)
+        if there is None or here is None or there.shape != here.shape:
+            there_is, here_is = ("missing" if x is None else str(list(x.shape)) for x in (there, here))
             raise files.FileError(
-                f"{path}: {name!r} is {list(tensor.shape)} in the file, the agent has {have}; "
+                f"{path}: {name!r} is {there_is} in the file and {here_is} in the agent; "
                 "it was trained with other settings: use those, or train again"
             )
-        own[name].data.copy_(tensor)
+    for name, tensor in tensors.items():
+        if name in own and name.partition(".")[0] not in swapped:
+            own[name].copy_(tensor)
 
 
 def save_weights(bus: Bus, path: Path, meta: Mapping[str, str]) -> None:
-    """All parameters to a safetensors file, whole or not at all, with the class that each role was filled with."""
+    """All weights to a safetensors file, whole or not at all, with the class that each role was filled with."""
     kinds = {f"use.{role}": _kind(bus, role) for role in bus.parts}
-    tensors = {name: p.detach().cpu().contiguous() for name, p in bus.parts.named_parameters()}
-    files.save_tensors(path, tensors, {**kinds, **meta})
+    # buffers too: a fixed random projection is as much a part of what was learned as the weights behind it
+    files.save_tensors(path, bus.parts.state_dict(), {**kinds, **meta})
 
 
 def _kind(bus: Bus, role: str) -> str:

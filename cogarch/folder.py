@@ -62,14 +62,18 @@ class RunFolder:
         """A folder that `create` made; FileError says what is missing or broken."""
         file = path / "run.json"
         if not file.exists():
-            raise files.FileError(f"{path} is no run: it has no run.json; runs are made by cogarch run and cogarch train")
+            raise files.FileError(
+                f"{path} is no run: it has no run.json; runs are made by cogarch run and cogarch train"
+            )
         try:
             with files.named(file, "read"):
                 config = json.loads(file.read_text())
             for key in ("kind", "agent", "env"):
                 config[key]
         except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
-            raise files.FileError(f"{file} is not a run's configuration ({error!r}); it was cut short or is foreign") from None
+            raise files.FileError(
+                f"{file} is not a run's configuration ({error!r}); it was cut short or is foreign"
+            ) from None
         return cls(path, config)
 
     @property

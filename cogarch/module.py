@@ -1,14 +1,14 @@
 """What a module is: the signals that it reads and writes, the state that it asks the bus to keep, and its steps.
 
-A module is a `torch.nn.Module` that fills a role. It holds parameters and nothing that changes between ticks: its state
-is a dictionary of tensors with one row an agent (`[B, ...]`), made by `init`, handed to its steps and given back by them.
+A module is a `torch.nn.Module` that fills a role. It holds parameters and nothing that changes between ticks: its
+state is a dictionary of tensors with one row an agent (`[B, ...]`), made by `init`, handed to its steps and given back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,11 @@ class Noise:
     """Random numbers that the bus draws for a step: `[B, *shape]`, `kind` "normal" or "uniform" (in (0, 1))."""
 
     shape: tuple[int, ...] = (1,)
-    kind: str = "normal"
+    kind: Literal["normal", "uniform"] = "normal"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("normal", "uniform"):
+            raise ValueError(f"noise of kind {self.kind!r}: it is 'normal' or 'uniform'")
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,9 @@ class Module(nn.Module):
     """The base of every module: say your role and steps, and what state you need.
 
     `over_time` names, for steps of this module that can run over a whole walk in one call, the method that does so:
-    `{("move",): "integrate"}`. That method takes the state and the same reads with time in front (`[T, B, *shape]`) and
-    returns `(writes, state)`, equal to ticking. Steps without state need none: the bus folds time into the batch.
+    `{("move",): "integrate"}`. That method takes the state and the same reads and noise with time in front
+    (`[T, B, *shape]`; but not what its own steps write) and returns `(writes, state)`, equal to ticking. Steps without
+    state need none: the bus folds time into the batch.
     """
 
     role: ClassVar[str] = ""
@@ -108,7 +113,7 @@ class Module(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no steps: define steps(self) and return a list of Step")
 
     def init(self, batch: int) -> State:
-        """Fresh state of `batch` agents; every tensor `[batch, ...]`. Learned initial values are parameters used here."""
+        """Fresh state of `batch` agents; every tensor `[batch, ...]`. Learned initial values are used here."""
         return {}
 
     def restart(self, state: State, rows: Tensor, fresh: State) -> State:

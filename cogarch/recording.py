@@ -97,8 +97,9 @@ class Recording:
             raise FileError(f"cannot continue {path}: it is damaged and lacks {'; '.join(survey.lost)}; record anew")
         if at is not None and not 0 <= at <= survey.committed:
             raise ValueError(f"{path} holds {survey.committed} ticks and cannot be continued at tick {at}")
-        for part in path.rglob("*.partial"):  # what zarr was writing when the process was killed
-            part.unlink()
+        with named(path, "write"):
+            for part in path.rglob("*.partial"):  # what zarr was writing when the process was killed
+                part.unlink()
         self = cls.__new__(cls)
         self._attach(path, survey.committed if at is None else at)
         return self
@@ -122,7 +123,8 @@ class Recording:
             if self._filled:
                 self._buffers[topic][:] = array[self._start : self._start + self._chunk]
 
-    def __len__(self) -> int:
+    @property
+    def ticks(self) -> int:
         """Ticks taken, those that are still in memory among them."""
         return self._start + self._filled
 
@@ -157,16 +159,14 @@ class Recording:
         n = max(ticks.values())
         if min(ticks.values()) != n:
             raise ValueError(f"the topics of one walk have different counts of ticks: {ticks}")
-        if len(self) + n > self.length:
+        if self.ticks + n > self.length:
             raise ValueError(
-                f"{self.path} was made for {self.length} ticks and holds {len(self)}: {n} more do not fit; "
+                f"{self.path} was made for {self.length} ticks and holds {self.ticks}: {n} more do not fit; "
                 "make it with a larger length"
             )
         done = 0
         while done < n:
-            if self._filled == self._chunk:  # the disk did not take it before
-                self._write()
-            step = min(n - done, self._chunk - self._filled)
+            step = min(n - done, self._chunk - self._filled)  # 0 when the disk did not take a full chunk before
             for topic, values in walk.items():
                 self._buffers[topic][self._filled : self._filled + step] = values[done : done + step]
             self._filled += step
@@ -181,7 +181,7 @@ class Recording:
                 buffer = self._buffers[topic]
                 buffer[self._filled :] = array.fill_value
                 array[self._start : self._start + self._chunk] = buffer
-            self._commit(len(self))
+            self._commit(self.ticks)
         if self._filled == self._chunk:
             self._start, self._filled = self._start + self._chunk, 0
 
@@ -192,7 +192,7 @@ class Recording:
 
     def flush(self) -> int:
         """Write and commit what is in memory; the count of committed ticks. A chunk begun is written again later."""
-        if len(self) > self.committed:
+        if self.ticks > self.committed:
             self._write()
         return self.committed
 

@@ -47,7 +47,9 @@ def find(role: str, use: str) -> type[Module]:
     elif points := [point for point in _plugins(role) if point.name == f"{role}.{use}"]:
         cls = load_class(points[0].value)
     else:
-        raise ConfigError(f"no {role} is called {use!r}; {_choices(role, use)} A class of your own is 'package.file:Class'")
+        raise ConfigError(
+            f"no {role} is called {use!r}; {_choices(role, use)} A class of your own is 'package.file:Class'"
+        )
     if cls.role != role:
         raise ConfigError(f"{use} fills the role {cls.role!r}, not {role!r}; say role = {role!r} in the class")
     return cls
@@ -60,10 +62,10 @@ def make(role: str, use: str, topics: Mapping[str, Signal], settings: Mapping[st
     try:
         return cls(topics, **checked)
     except KeyError as missing:
-        if missing.args and missing.args[0] in topics or "/" not in str(missing):
+        if (missing.args and missing.args[0] in topics) or "/" not in str(missing):
             raise
         raise ConfigError(
-            f"{role} = {use!r} needs the contract of {missing}, which the world and the modules before it do not write; "
+            f"{role} = {use!r} needs the contract of {missing}, which neither the world nor a role before it writes; "
             f"{nearest(str(missing.args[0]), topics)}"
         ) from missing
 
@@ -120,7 +122,9 @@ def load_class(target: str) -> type[Module]:
         raise ConfigError(f"cannot import {path!r} of {target!r}: {error}; is it on the Python path?") from error
     cls = getattr(file, name, None)
     if cls is None:
-        raise ConfigError(f"{path} has no {name!r}; {nearest(name, [n for n, c in vars(file).items() if inspect.isclass(c)])}")
+        raise ConfigError(
+            f"{path} has no {name!r}; {nearest(name, [n for n, c in vars(file).items() if inspect.isclass(c)])}"
+        )
     if not (inspect.isclass(cls) and issubclass(cls, Module)):
         raise ConfigError(f"{target} is not a cogarch.Module; derive it from cogarch.Module")
     return cls

@@ -57,12 +57,14 @@ def contracts(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> dict[str, Signa
 
 
 def hear(said: Mapping[str, NDArray[Any]]) -> Messages:
-    """Arrays `[B, ...]` or `[T, B, ...]` by name (observation, action, motion, bump, start, reward, node, place, heading)
-    as messages of the `env/*` topics; scalars get their axis."""
+    """What a world says as messages of the `env/*` topics; scalars get their axis.
+
+    Arrays `[B, ...]` or `[T, B, ...]`: observation, action, motion, bump, start, reward, node, place, heading.
+    """
     messages = {}
     for name, x in said.items():
         tensor = torch.from_numpy(np.ascontiguousarray(x)).to(_TYPES.get(name))
-        scalar = name not in ("motion", "place") and (name != "observation" or not tensor.dtype == torch.uint8)
+        scalar = name not in ("motion", "place") and (name != "observation" or tensor.dtype != torch.uint8)
         messages[f"env/{name}"] = tensor.unsqueeze(-1) if scalar else tensor
     return messages
 
@@ -81,7 +83,8 @@ def run(
 ) -> RunFolder:
     """Let `batch` agents live `episodes` lives of at most `steps` ticks in worlds never used for training.
 
-    The folder holds `run.json` and `recording.zarr` with every topic and the truth. World seeds are 10,000 + seed + row.
+    The folder holds `run.json` and `recording.zarr` with every topic and the truth. World seeds are 10,000 + seed +
+    row.
     Ctrl-C ends the run with what was lived so far; nothing recorded is lost.
     """
     if min(steps, episodes, batch) < 1:
@@ -101,7 +104,8 @@ def run(
         batch=batch,
         seed=seed,
     )
-    attrs = {"agent": agent.name, "env": env, "seed": seed, "place_unit": "cells", "options": json.dumps(options or {})}
+    attrs: dict[str, str | int | float] = {"agent": agent.name, "env": env, "seed": seed, "place_unit": "cells"}
+    attrs["options"] = json.dumps(dict(options or {}))
     signals = {**bus.plan.topics, **TRUTH}
     console = console or Console()
     told: set[str] = set()

@@ -1,9 +1,10 @@
-"""From modules to a plan: who writes what, in which order, proved once. Every mistake is told here, none while ticking."""
+"""From modules to a plan: who writes what, in which order, proved once. Mistakes are told here, none while ticking."""
 
 from __future__ import annotations
 
 import copy
 import difflib
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Group:
-    """Steps that `play` runs together: `fold` (time folded into the batch), `over_time` (one call of `method`) or `tick`."""
+    """Steps that `play` runs together: `fold` (time into the batch), `over_time` (one call of `method`), `tick`."""
 
     nodes: tuple[Node, ...]
     kind: str
@@ -64,18 +65,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
-    return "there is " + (", ".join(known) if known else "none")
+    return "there is " + (", ".join(known) if known else "none") + "."
 
 
 def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
     """Prove that the modules fit and plan their tick and play. Raises WiringError."""
     nodes: dict[str, Node] = {}
-    topics, writer = dict(inputs), {topic: "the world" for topic in inputs}
+    topics, writer = dict(inputs), dict.fromkeys(inputs, "the world")
     for name in sorted(modules):
+        if not name.isidentifier():
+            raise WiringError(f"a module cannot be called {name!r}: letters, digits and _ only, such as 'hc'")
+        _check_methods(name, modules[name])
         for step in modules[name].steps():
             node = Node(name, step, step.subscriptions)
-            if not callable(getattr(modules[name], step.method, None)):
-                raise WiringError(f"{node.name}: {type(modules[name]).__name__} has no method {step.method!r}")
+            if node.name in nodes:
+                raise WiringError(f"{node.name} is listed as two steps; make one of them, or two methods")
+            if both := sorted(step.reads.keys() & step.noise.keys()):
+                raise WiringError(f"{node.name} takes a read and a noise by one name, {both[0]!r}; rename one of them")
             nodes[node.name] = node
             for topic, signal in step.writes.items():
                 if topic in writer:
@@ -90,6 +96,16 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
         _prove(node, modules[node.module], topics)
     flow = _flow(order, writer)
     return Plan(topics, tuple(inputs), order, depth, _groups(order, flow, modules), flow)
+
+
+def _check_methods(name: str, module: Module) -> None:
+    """Every method that the module names exists, and `over_time` runs steps that it has."""
+    known = [step.method for step in module.steps()]
+    for steps, method in [*(((step,), step) for step in known), *module.over_time.items()]:
+        if unknown := [step for step in steps if step not in known]:
+            raise WiringError(f"{name}: over_time runs {unknown[0]!r}, which is no step; {nearest(unknown[0], known)}")
+        if not callable(getattr(module, method, None)):
+            raise WiringError(f"{name}.{method}: {type(module).__name__} has no method {method!r}")
 
 
 def _check_reads(nodes: Iterable[Node], topics: Mapping[str, Signal], writer: Mapping[str, str]) -> dict[str, int]:
@@ -131,7 +147,7 @@ def _order(nodes: Mapping[str, Node], modules: Mapping[str, Module], writer: Map
                 within.add_edge(writer[read.topic], name, topic=read.topic)
     for name, module in modules.items():  # steps that share a state run in the order in which the module lists them
         stateful = [f"{name}.{step.method}" for step in module.steps() if step.state]
-        for first, second in zip(stateful, stateful[1:], strict=False):
+        for first, second in itertools.pairwise(stateful):
             within.add_edge(first, second, topic="its state")
     try:
         return tuple(nodes[name] for name in nx.lexicographical_topological_sort(within))
@@ -174,13 +190,16 @@ def _groups(order: tuple[Node, ...], flow: nx.DiGraph[str], modules: Mapping[str
 
 
 def _check_shared_names(nodes: tuple[Node, ...], method: str) -> None:
-    reads: dict[str, Read] = {}
+    taken: dict[str, Read | str] = {}
     for node in nodes:
-        for arg, read in node.reads.items():
-            if reads.setdefault(arg, read) != read:
+        noise = dict.fromkeys(node.step.noise, f"a noise of {node.name}")  # two steps never share one
+        named: dict[str, Read | str] = {**node.reads, **noise}
+        for arg, what in named.items():
+            if taken.setdefault(arg, what) != what:
+                one, other = (x.topic if isinstance(x, Read) else x for x in (taken[arg], what))
                 raise WiringError(
-                    f"{node.module}.{method} runs steps that call two reads by one name, {arg!r}: "
-                    f"{reads[arg].topic!r} and {read.topic!r}; give them different names"
+                    f"{node.module}.{method} runs steps that call two things by one name, {arg!r}: "
+                    f"{one!r} and {other!r}; give them different names"
                 )
 
 
@@ -192,18 +211,22 @@ def _prove(node: Node, module: Module, topics: Mapping[str, Signal]) -> None:
     try:
         with torch.device("meta"):
             shadow = copy.deepcopy(module).to("meta")
-            writes, before, after = _call(node, shadow, topics, torch.empty)
+            writes, made, kept = _call(node, shadow, topics, torch.empty)
     except Exception:
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         try:
             with torch.no_grad(), device:
-                writes, before, after = _call(node, module, topics, torch.zeros)
+                writes, made, kept = _call(node, module, topics, torch.zeros)
         except Exception as error:
             got = ", ".join(f"{arg} = {read.topic!r} {topics[read.topic]}" for arg, read in node.reads.items())
             raise WiringError(f"{node.name} fails on {got or 'no reads'}: {type(error).__name__}: {error}") from error
     _check_writes(node, writes)
-    made, kept = dict(leaves(before)), dict(leaves(after))
-    for path in made.keys() | kept.keys():
+    for path, x in made.items():
+        if x.shape[:1] != (2,):
+            raise WiringError(
+                f"{node.module}.init(2) makes {path!r} as {_kind(x)}; state has one row an agent: [2, ...]"
+            )
+    for path in sorted(made.keys() | kept.keys()):
         a, b = made.get(path), kept.get(path)
         if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
             raise WiringError(
@@ -214,18 +237,20 @@ def _prove(node: Node, module: Module, topics: Mapping[str, Signal]) -> None:
 
 def _call(
     node: Node, module: Module, topics: Mapping[str, Signal], make: Callable[..., Tensor]
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
+    """What the step wrote, the state that it was given and the state that it gave back (both flat)."""
     signals = {arg: topics[read.topic] for arg, read in node.reads.items()}
     args = {arg: make(2, *signal.shape, dtype=signal.dtype) for arg, signal in signals.items()}
     args |= {arg: torch.full((2, *spec.shape), 0.5) for arg, spec in node.step.noise.items()}
     method = getattr(module, node.step.method)
     if not node.step.state:
         return method(**args), {}, {}
-    before = module.init(2)
-    out = method(before, **args)
+    state = module.init(2)
+    made = dict(leaves(state))  # now: the step may change the dictionary itself
+    out = method(state, **args)
     if not (isinstance(out, tuple) and len(out) == 2):
         raise TypeError(f"a step with state returns (writes, state); it returned a {type(out).__name__}")
-    return out[0], before, out[1]
+    return out[0], made, dict(leaves(out[1]))
 
 
 def _check_writes(node: Node, writes: object) -> None:

@@ -3,9 +3,6 @@
 import colorsys
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 GOLDEN_RATIO = 0.618034  # successive hues as far apart as can be, however many there are
@@ -32,6 +29,11 @@ def draw(
     Returns:
         uint8 [height, width, 3].
     """
+    # here: matplotlib takes longer to import than all worlds together, and few of them are ever drawn
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.figure import Figure
+
     low, high = place.min(axis=0) + tile.min(axis=0), place.max(axis=0) + tile.max(axis=0)
     figure = Figure(figsize=tuple((high - low) / (high - low).max() * pixels / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)

@@ -83,7 +83,7 @@ class Graph(World):
     def _frame(self, row: int) -> NDArray[np.uint8]:
         place, edges = self._table.place, self._table.edges
         angle = np.linspace(0, 2 * np.pi, 24)
-        radius = 0.3 * np.linalg.norm(edges[:, 0] - edges[:, 1], axis=1).mean() or 0.3
+        radius = 0.2 * np.linalg.norm(edges[:, 0] - edges[:, 1], axis=1).mean() or 0.2
         disc = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         x, y = place[self._node[row]].tolist()
         return draw(place, self._map[row], disc, (x, y), edges)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from envs.world import EGOCENTRIC, Array, Bools, Floats, Ints, World
 
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
-AHEAD = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])  # east, north, west, south: one cell on, by quarter turns
+AHEAD_X, AHEAD_Y = np.array([[1, 0, -1, 0], [0, 1, 0, -1]])  # one cell on, by quarter turns: east, north, west, south
 
 
 class MiniGrid(World):
@@ -90,7 +90,7 @@ class MiniGrid(World):
         self._x, self._y, self._quarter = self._poses()
 
     def _move(self, actions: Ints) -> tuple[Floats, Bools]:
-        ended = self._terminated | self._truncated
+        ended = (self._terminated | self._truncated).tolist()
         for row, (env, action) in enumerate(zip(self._envs, actions.tolist(), strict=True)):
             if ended[row]:
                 self._reward[row] = 0.0
@@ -105,17 +105,17 @@ class MiniGrid(World):
             elif terminated:
                 env.step_count = 0
         motion = self._moved()
-        bump = (actions <= ACTIONS.index("forward")) & ~motion.any(axis=1) & ~ended
+        bump = (actions <= ACTIONS.index("forward")) & ~motion.any(axis=1)
+        bump[ended] = False
         return motion, bump
 
     def _moved(self) -> Floats:
         """What the body did, from its pose before and after: also right where something other than a move stops it."""
-        before = self._x, self._y, self._quarter
+        x, y, quarter = self._x, self._y, self._quarter
         self._x, self._y, self._quarter = self._poses()
-        steps = np.stack([self._x - before[0], self._y - before[1]], axis=1)
         motion = np.empty((self.num_envs, 2), np.float32)
-        motion[:, 0] = ((self._quarter - before[2] + 1) % 4 - 1) * (math.pi / 2)
-        motion[:, 1] = (steps * AHEAD[before[2]]).sum(axis=1)
+        motion[:, 0] = ((self._quarter - quarter + 1) % 4 - 1) * (math.pi / 2)
+        motion[:, 1] = (self._x - x) * AHEAD_X[quarter] + (self._y - y) * AHEAD_Y[quarter]
         return motion
 
     def _poses(self) -> tuple[Ints, Ints, Ints]:

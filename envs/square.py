@@ -104,7 +104,7 @@ class SquareEnv(SingleWorld):
 
 
 def _size_range(name: str, size: Size) -> tuple[int, int]:
-    ends: Any = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    ends: Any = size if isinstance(size, list | tuple) else (size, size)
     if len(ends) != 2 or not all(isinstance(end, int | np.integer) for end in ends):
         raise ValueError(f"{name} is {size!r}: give a whole number or a range (low, high)")
     low, high = (int(end) for end in ends)

@@ -120,9 +120,8 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         if not self.generators and len(rows) < self.num_envs:
             raise ValueError("the first reset begins every row: leave reset_mask out")
         seeded = [row for row in rows.tolist() if seeds[row] is not None or row not in self.generators]
-        fresh = {
-            row: _generator(row, seeds[row]) for row in seeded
-        }  # all, before any is taken: an error changes nothing
+        # all of them before any is taken: a bad seed changes nothing
+        fresh = {row: _generator(row, seeds[row]) for row in seeded}
         for row, (generator, row_seed) in fresh.items():
             self.generators[row], self.seeds[row] = generator, row_seed
             if self._motion_noise:

@@ -47,7 +47,11 @@ class Explorer(Module):
         if self.policy == "uniform":
             return [Step("any", {}, action, noise)]
         if self.policy == "drifting":
-            felt: dict[str, str | Read] = {"action": "env/action", "bump": "env/bump", "motion": Read("env/motion", grad=False)}
+            felt: dict[str, str | Read] = {
+                "action": "env/action",
+                "bump": "env/bump",
+                "motion": Read("env/motion", grad=False),
+            }
             return [Step("follow", felt, action, noise, state=True)]
         return [Step("seek", {"slot": "hc/slot"}, action, noise, state=True)]
 
@@ -64,9 +68,7 @@ class Explorer(Module):
     def any(self, u: Tensor) -> Messages:
         return {"executive/action": _uniform(u[:, :1], self.n)}
 
-    def follow(
-        self, state: State, action: Tensor, bump: Tensor, motion: Tensor, u: Tensor
-    ) -> tuple[Messages, State]:
+    def follow(self, state: State, action: Tensor, bump: Tensor, motion: Tensor, u: Tensor) -> tuple[Messages, State]:
         rows = torch.arange(len(u), device=u.device)
         moved = (action >= 0) & ~bump
         last = action.clamp(min=0)[:, 0]
@@ -90,7 +92,9 @@ class Explorer(Module):
         # one of the least taken, each alike: the first at which the running count passes u of the way
         chosen = (least.cumsum(-1) > u[:, :1] * least.sum(-1, keepdim=True)).float().argmax(-1)
         one = torch.ones((), dtype=torch.int32, device=u.device)
-        return {"executive/action": chosen[:, None]}, {"taken": state["taken"].index_put((rows, here, chosen), one, True)}
+        return {"executive/action": chosen[:, None]}, {
+            "taken": state["taken"].index_put((rows, here, chosen), one, True)
+        }
 
 
 def _uniform(u: Tensor, n: int) -> Tensor:

@@ -48,7 +48,11 @@ class ModernHopfield(Module):
         self.capacity, self.merge, self.recall_g = capacity, merge, recall_g
         if not self.merge:  # what a merging memory stores depends on what it holds: its steps are ticked
             self.over_time = {tuple(step.method for step in self.steps()): "attend"}
-        self.log_beta = nn.Parameter(torch.tensor(math.log(beta)), requires_grad=learn_beta)
+        self.log_beta: Tensor
+        if learn_beta:
+            self.log_beta = nn.Parameter(torch.tensor(math.log(beta)))
+        else:  # a setting, not a weight: it is not saved, so an agent may learn with one and live with another
+            self.register_buffer("log_beta", torch.tensor(math.log(beta)), persistent=False)
 
     def steps(self) -> list[Step]:
         g_path = Read("mec/g_path", shape=(self.n_g,), dtype=torch.float32)
@@ -115,7 +119,7 @@ class ModernHopfield(Module):
         return self._put(share(state), key, value, weight, mask)[0]
 
     def read(self, state: State, query: Tensor, *, steps: int | None = None, mask: Tensor | None = None) -> Recall:
-        """`steps=1` is one update (attention); more, or None for convergence (1e-4, at most 100), settle on the keys."""
+        """`steps=1` is one update (attention); more, or None (until 1e-4, at most 100), settle on the keys."""
         used = self._used(state)
         keys, strength = state["keys"][:, :used], state["strength"][:, :used]
         strength = strength if mask is None else strength * mask[:, :used]
@@ -124,7 +128,7 @@ class ModernHopfield(Module):
         converged = torch.ones(len(q), dtype=torch.bool, device=q.device)
         similarity = _dot(keys, q)
         weights, lse = _softmax(self.log_beta.exp() * similarity + strength.log())
-        best = torch.where(strength > 0, similarity, 0.0).amax(-1) if used else torch.zeros_like(lse)
+        best = torch.where(strength > 0, similarity, 0.0).amax(-1).clamp(min=0) if used else torch.zeros_like(lse)
         energy = self._energy(q, lse)
         while taken < limit and used:
             settled = torch.where(strength.sum(-1, keepdim=True) > 0, _mix(weights, keys), q)
@@ -148,7 +152,11 @@ class ModernHopfield(Module):
         return state | {"strength": state["strength"] * factor}
 
     def forget(self, state: State, where: Tensor) -> State:
-        return state | {"strength": state["strength"].masked_fill(where, 0.0)}
+        empty = torch.arange(self.capacity, device=where.device) - self.capacity
+        return state | {
+            "strength": state["strength"].masked_fill(where, 0.0),
+            "last": torch.where(where, empty, state["last"]),  # with merge, the first to be filled again
+        }
 
     def reset(self, state: State, rows: Tensor) -> State:
         return self.restart(state, rows, self.init(len(rows)))
@@ -220,7 +228,7 @@ class ModernHopfield(Module):
             "strength": state["strength"].index_put(at, torch.ones((), device=g.device)),
             "last": state["last"].index_put(at, now[first:].T),
             "clock": clock + length,
-            "dropped": (clock + length - c).clamp(min=0),
+            "dropped": state["dropped"] + (state["strength"].gather(1, slot[:c].T) > 0).sum(-1) + first,
         }
         return writes, state
 
@@ -234,7 +242,7 @@ class ModernHopfield(Module):
         return self.log_beta.exp() * _dot(F.normalize(bank, dim=-1), F.normalize(query, dim=-1)) + strength.log()
 
     def _energy(self, q: Tensor, lse: Tensor) -> Tensor:
-        """An empty memory has `lse = -inf`; its energy is that of the opposite of the one thing stored."""
+        """An empty memory has no `lse`; its energy is that of the opposite of the one thing stored."""
         lse = (lse / self.log_beta.exp()).clamp(min=-1.0)
         return 0.5 + 0.5 * q.square().sum(-1) - lse
 
@@ -288,10 +296,10 @@ def _mix(weights: Tensor, bank: Tensor) -> Tensor:
 
 
 def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax and log-sum-exp over the last axis; all weights 0 (and lse -inf) where no slot may be read."""
+    """Softmax and log-sum-exp over the last axis; all weights 0 (and lse -1e30) where no slot may be read."""
     if logits.shape[-1] == 0:
-        return logits, logits.new_full(logits.shape[:-1], -torch.inf)
+        return logits, logits.new_full(logits.shape[:-1], -1e30)
     top = logits.amax(-1, keepdim=True).clamp(min=-1e30)
     e = (logits - top).exp()
-    total = e.sum(-1, keepdim=True)
-    return e / total.clamp(min=1e-30), (top + total.log()).squeeze(-1)
+    total = e.sum(-1, keepdim=True).clamp(min=1e-30)  # 0 only where nothing is read, whose log would give NaN gradients
+    return e / total, (top + total.log()).squeeze(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,15 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 import envs
-from envs import policies
 from cogarch import files
 from cogarch.bus import Bus
-from cogarch.config import Agent, save_weights
+from cogarch.config import Agent, Training, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
 from cogarch.learning.zero_shot import accuracy, events
 from cogarch.module import Messages
 from cogarch.run import contracts, hear
 from cogarch.wiring import nearest
+from envs import policies
 
 TRAINING_WORLDS = 1000
 """World seeds below this train, and only these."""
@@ -49,16 +50,14 @@ class Batch:
 
 
 def batches(agent: Agent, world: str, options: Mapping[str, Any], seed: int, first: int, last: int) -> Iterator[Batch]:
-    """The walks of updates `first` to `last` - 1: a pure function of seed and update, so that a resumed run has the same."""
+    """The walks of updates `first` to `last` - 1: a function of seed and update, so a resumed run has the same."""
     setup = agent.training
     block = max(1, WALKERS // setup.batch)
     rows = block * setup.batch
     env = envs.make(world, rows, **options)
     for b in range(first // block, -(-last // block)):
         world_seeds = [(b * rows + row) % TRAINING_WORLDS for row in range(rows)]
-        walk = policies.walk(
-            env, setup.policy, setup.steps, world_seeds=world_seeds, policy_seed=seed * 1_000_003 + b
-        )
+        walk = policies.walk(env, setup.policy, setup.steps, world_seeds=world_seeds, policy_seed=seed * 1_000_003 + b)
         scored = events(walk["node"], walk["action"], walk["start"])
         counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
         messages = hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")})
@@ -79,8 +78,8 @@ def train(
 ) -> RunFolder:
     """Learn the agent's weights in training worlds; the folder holds them, metrics.csv and a checkpoint.
 
-    `world` None: the agent's own, with its own options. Raises Diverged where a number stops being finite; the last good
-    checkpoint is kept.
+    `world` None: the agent's own, with its own options. Raises Diverged where a number stops being finite; the last
+    good checkpoint is kept.
     """
     setup = agent.training
     if world is None:
@@ -134,6 +133,8 @@ def _learn(folder: RunFolder, console: Console) -> RunFolder:
             bar = progress.add_task("", total=setup.updates, completed=done, said="")
             for batch in batches(agent, config["env"], options, seed, done, setup.updates):
                 report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates
+                for group in optimiser.param_groups:
+                    group["lr"] = _rate(setup, done)
                 row = _update(bus, optimiser, batch, setup.losses, setup.clip, weights, report)
                 done += 1
                 if report:
@@ -161,6 +162,11 @@ def _learn(folder: RunFolder, console: Console) -> RunFolder:
     return folder
 
 
+def _rate(setup: Training, update: int) -> float:
+    fall = 0.5 * (1 + math.cos(math.pi * update / setup.updates))
+    return setup.learning_rate * (setup.final_rate + (1 - setup.final_rate) * fall)
+
+
 def _update(
     bus: Bus,
     optimiser: torch.optim.Optimizer,
@@ -175,7 +181,9 @@ def _update(
     wanted = [*losses, *(["lec/x", "lec/x_predicted"] if report else [])]
     said = bus.play(batch.walk, wanted)
     mask = batch.counts.to(bus.device)
-    total = sum((weight * said[topic][mask].mean() for topic, weight in losses.items()), torch.zeros((), device=bus.device))
+    total = sum(
+        (weight * said[topic][mask].mean() for topic, weight in losses.items()), torch.zeros((), device=bus.device)
+    )
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(weights, clip)

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 import envs
-from envs import policies
 from cogarch.bus import Bus
 from cogarch.config import Agent
 from cogarch.run import SCORING_SEED, contracts, hear
+from envs import policies
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -118,8 +118,8 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Zero-shot accuracy by window of the walk, in worlds never trained on; one row a window.
 
-    `walks` walks of `steps` ticks in worlds `world_seed`, `world_seed + 1`, ..., `together` of them at a time (a walk of
-    T ticks attends over T^2 pairs). Beside the map: `chance` (one over the number of objects, where they are counted),
+    `walks` walks of `steps` ticks in worlds `world_seed`, `world_seed + 1`, ..., `together` of them at a time (a walk
+    of T ticks attends over T^2 pairs). Beside the map: `chance` (one over the number of objects, where counted),
     `same` (predict what is seen now) and `frequent` (predict the view seen most often so far).
     """
     hits: list[tuple[Events, dict[str, Bools]]] = []
@@ -160,6 +160,6 @@ def evaluate(
 
 
 def _holds(agent: Agent, steps: int) -> dict[str, Any]:
-    """Settings with which the memory holds the whole walk, as while training, where it has such settings."""
-    wanted = agent.training.modules.get("hc", {})
-    return {**wanted, "capacity": steps} if "capacity" in wanted else dict(wanted)
+    """Settings with which a memory of slots holds the whole walk, so that `play` is one attention over it."""
+    wanted = {"capacity": steps, "merge": 0.0}
+    return {name: wanted[name] for name in agent.training.modules.get("hc", {}) if name in wanted}

@@ -52,15 +52,18 @@ class Rotor(Module):
         self.n_heading = heading_cells if self.egocentric else 0
         self.log_scale = nn.Parameter(torch.linspace(math.log(scales[0]), math.log(scales[1]), modules))
         self.orientation = nn.Parameter(torch.rand(modules) * math.pi / 3)
-        self.log_gain = nn.Parameter(torch.zeros(modules + (1 if self.egocentric else 0)))
         if motion == "learned":
             actions = topics["env/action"].values
             self.displacement = nn.Parameter(torch.randn(actions, 2) * 0.7)
             if self.egocentric:
                 self.turn = nn.Parameter(torch.randn(actions) * 0.5)
+        self.waves: Tensor
+        self.rays: Tensor
         self.register_buffer("waves", _waves(cells), persistent=False)  # [6, N]
         preferred = torch.arange(heading_cells) * (_TURN / max(heading_cells, 1))
-        self.register_buffer("rays", torch.stack([preferred.cos(), preferred.sin()]), persistent=False)  # [2, n_heading]
+        self.register_buffer(
+            "rays", torch.stack([preferred.cos(), preferred.sin()]), persistent=False
+        )  # [2, n_heading]
 
     @property
     def n_g(self) -> int:
@@ -122,17 +125,17 @@ class Rotor(Module):
         c = b - a
         basis = torch.stack([a.cos(), a.sin(), b.cos(), b.sin(), c.cos(), c.sin()], -1)
         rates = torch.relu(basis @ self.waves)  # [..., M, N]
-        gain = self.log_gain.exp()
-        g = (_unit(rates) * gain[: self.n_modules, None]).flatten(-2)
+        g = _unit(rates).flatten(-2)
         if self.egocentric:
             h = heading.float()
             rays = torch.relu(torch.stack([h.cos(), h.sin()], -1) @ self.rays)
-            g = torch.cat([g, _unit(rays) * gain[-1]], -1)
+            g = torch.cat([g, _unit(rays)], -1)
         return {"mec/g_path": g, "mec/g": g}
 
 
 def _unit(rates: Tensor) -> Tensor:
-    return rates / (rates.norm(dim=-1, keepdim=True) + 1e-6)
+    unit: Tensor = rates / (rates.norm(dim=-1, keepdim=True) + 1e-6)
+    return unit
 
 
 def _waves(cells: int) -> Tensor:

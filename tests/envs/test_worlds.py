@@ -176,8 +176,8 @@ def test_motion_of_a_body_adds_up_to_the_truth(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["square", "torus", "plane", "fixed"])
 def test_noise_is_gaussian_on_what_moved_and_changes_nothing_else(name: str) -> None:
-    quiet = live(WORLDS[name](60), list(range(60)), 300)
-    noisy = live(WORLDS[name](60, motion_noise=0.05), list(range(60)), 300)
+    quiet = live(WORLDS[name](40), list(range(40)), 300)
+    noisy = live(WORLDS[name](40, motion_noise=0.05), list(range(40)), 300)
     for a, b in zip(quiet, noisy, strict=True):
         assert same({**a, "motion": a["bump"]}, {**b, "motion": b["bump"]})
     true, felt = (np.stack([s["motion"] for s in said]) for said in (quiet, noisy))
@@ -186,11 +186,11 @@ def test_noise_is_gaussian_on_what_moved_and_changes_nothing_else(name: str) -> 
         moved = moved.any(axis=2, keepdims=True) & np.ones(2, bool)
     assert np.array_equal(felt[~moved], true[~moved])
     noise = (felt - true)[moved] / 0.05
-    assert len(noise) > 10_000
+    assert len(noise) > 5_000
     assert stats.kstest(noise, "norm").pvalue > 1e-3
-    both = (felt - true)[:, :, :]
-    both = both[moved.all(axis=2)] if name != "fixed" else both[moved].reshape(-1, 1)[: len(noise) // 2 * 2].reshape(-1, 2)
-    assert abs(np.corrcoef(both.T)[0, 1]) < 4 / np.sqrt(len(both))
+    if name != "fixed":
+        both = (felt - true)[moved.all(axis=2)]
+        assert abs(np.corrcoef(both.T)[0, 1]) < 4 / np.sqrt(len(both))
     rows = np.where(moved, felt - true, np.nan)[..., 0]
     first, second = rows[:, 0], rows[:, 1]
     together = ~np.isnan(first) & ~np.isnan(second)
@@ -228,7 +228,6 @@ def test_a_single_world_is_row_0_of_a_batch() -> None:
 def test_a_square_is_drawn_with_the_agent_on_it() -> None:
     world = envs.make("Square-v0", 2, width=4, height=3, render_mode="rgb_array")
     world.reset(seed=0)
-    frames, places = [], []
     for action in (0, 0, 0, 1, 1):
         info = world.step(np.array([action, action]))[-1]
         frame = world.render()[0]
@@ -237,8 +236,6 @@ def test_a_square_is_drawn_with_the_agent_on_it() -> None:
         dark = np.argwhere((frame < 60).all(axis=2)).mean(axis=0)  # the agent is the only dark thing
         x, y = dark[1] / 80 - 0.5, (240 - dark[0]) / 80 - 0.5
         assert np.allclose((x, y), info["place"][0], atol=0.05)
-        frames.append(frame)
-        places.append(info["place"][0])
     assert envs.make("Square-v0", 2).render() is None
 
 

@@ -1,0 +1,125 @@
+"""First light: learn a map, live in worlds never seen, print what was predicted, and draw the cells."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from rich.console import Console
+
+import agents
+import analysis
+from cogarch.bench.report import Row, publish
+from cogarch.config import Agent
+from cogarch.folder import RunFolder
+from cogarch.learning.train import train
+from cogarch.learning.zero_shot import evaluate
+from cogarch.run import run
+
+WIDTH, TICKS, UPDATES = 20, 3000, 1000
+LIVES = (
+    ("square", "cogarch/Square-v0", {"width": WIDTH}),
+    ("four-rooms", "MiniGrid-FourRooms-v0", {}),
+)
+
+
+def demo(out: Path, *, quick: bool = False) -> None:
+    """Everything that `make demo` shows, into `out`; a demo that lies there is made anew."""
+    began, console = time.perf_counter(), Console()
+    if (out / "learned" / "run.json").exists():
+        shutil.rmtree(out)
+    explorer, learner = agents.load("explorer"), agents.load("learner")
+    setup = learner.training.model_copy(update={"updates": UPDATES // 10 if quick else UPDATES})
+
+    console.rule("1. learn a map: how far does each action carry me? (squares 5 to 8 wide)", align="left")
+    folder = train(learner.model_copy(update={"training": setup}), out=out / "learned")
+    seconds = time.perf_counter() - began
+    learned = folder.agent
+
+    console.rule(f"2. predict the unseen: zero-shot in squares {WIDTH} wide, never trained on", align="left")
+    rows = []
+    for code, agent, regime, updates in (
+        ("rotor", explorer, "motion given", 0),
+        ("rotor", learned, "displacements learned", setup.updates),
+        ("rotor, untrained", learner, "displacements learned", 0),
+    ):
+        for noise in (0.0, 0.05) if regime == "motion given" else (0.0,):
+            rows += _zero_shot(code, agent, regime, noise, updates, seconds if updates else 0.0)
+    publish("demo", rows, [0], out / "zero_shot.json", console)
+
+    console.rule("3. live in worlds never seen, and draw the cells", align="left")
+    lives: list[tuple[str, Agent, str, dict[str, Any]]] = [
+        *((name, explorer, env, options) for name, env, options in LIVES),
+        ("square-learned", learned, LIVES[0][1], LIVES[0][2]),
+    ]
+    for name, agent, env, options in lives:
+        life = run(agent, env, steps=TICKS, options=options, out=out / name, console=console)
+        for topic in ("mec/g", "hc/p"):
+            figures = life.path / "figures" / topic.replace("/", ".")
+            for path in analysis.write_ratemaps(life.path, topic, figures, shuffles=50):
+                if path.suffix == ".png":
+                    console.print(f"   {path}")
+    paths = analysis.save_figure(_first_light(out, rows), out / "first_light")
+    minutes = (time.perf_counter() - began) / 60
+    console.print(f"\n[bold]{paths[0]}[/] shows it all on one page; the demo took {minutes:.1f} minutes.")
+
+
+def _zero_shot(code: str, agent: Agent, regime: str, noise: float, updates: int, seconds: float) -> list[Row]:
+    options = {"width": WIDTH, "motion_noise": noise}
+    found = evaluate(agent, "cogarch/Square-v0", options=options, walks=2, steps=2048)
+    about = {"code": code, "env": f"Square {WIDTH}x{WIDTH}", "regime": regime, "motion_noise": noise}
+    keep = ("window", "events", "accuracy", "accuracy_without_way_back", "chance", "frequent")
+    trained = {"train_updates": updates, "train_seconds": round(seconds, 1)}
+    return [{**about, **{key: row[key] for key in keep}, **trained} for row in found]
+
+
+def _first_light(out: Path, rows: list[Row]) -> plt.Figure:
+    """One page: the prediction of the unseen, a path, and the best cells of MEC and HC in both worlds."""
+    with analysis.style():
+        figure = plt.figure(figsize=(11, 6.2), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(1, 2.2))
+        _accuracy(left.subplots(), rows)
+        axes = right.subplots(4, 6)
+        for i, (name, env, _) in enumerate(LIVES):
+            for j, (topic, cells, score) in enumerate(
+                (("mec/g", "MEC grid cells (by construction)", "grid60"), ("hc/p", "HC place cells", "spatial_information"))
+            ):
+                _cells(axes[2 * i + j], RunFolder.open(out / name), topic, f"{cells} in {env}", score)
+        return figure
+
+
+def _accuracy(ax: plt.Axes, rows: list[Row]) -> None:
+    windows = list(dict.fromkeys(row["window"] for row in rows))
+    kinds = list(dict.fromkeys((row["code"], row["regime"], row["motion_noise"]) for row in rows))
+    for code, regime, noise in kinds:
+        own = [row for row in rows if (row["code"], row["regime"], row["motion_noise"]) == (code, regime, noise)]
+        label = f"{regime}{', untrained' if 'untrained' in code else ''}{f', noise {noise}' if noise else ''}"
+        ax.plot([windows.index(r["window"]) for r in own], [r["accuracy"] for r in own], "o-", label=label, clip_on=False)
+    ax.axhline(rows[0]["chance"], color="0.6", ls=":", label="chance")
+    ax.set(ylim=(0, 1), ylabel="zero-shot accuracy", xlabel="window of the walk (ticks)", xticks=range(len(windows)))
+    ax.set_xticklabels(windows)
+    ax.set_title(f"The unseen link, predicted\nsquares {WIDTH} wide, never trained on", loc="left", fontsize=9)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.08))
+
+
+def _cells(axes: Any, life: RunFolder, topic: str, title: str, score: str) -> None:
+    maps = analysis.rate_maps(life, topic)
+    with (life.path / "figures" / topic.replace("/", ".") / "scores.csv").open(newline="") as file:
+        table = [row for row in csv.DictReader(file) if row[score]]
+    best = sorted(table, key=lambda row: -float(row[score]))
+    # every eighth of the better half: the best alone would all be of one module
+    for ax, row in zip(axes, best[:: max(len(best) // 12, 1)], strict=False):
+        ax.imshow(maps.sel(cell=int(row["cell"])), origin="lower", interpolation="none")
+        ax.set_title(f"{float(row[score]):.2f}", fontsize=7)
+    for ax in axes:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    label = "grid score" if score == "grid60" else "bits/spike"
+    axes[0].set_title(f"{title}; {label} above each\n{axes[0].get_title()}", loc="left", fontsize=8)
+
+

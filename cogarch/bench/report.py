@@ -1,0 +1,80 @@
+"""What every bench gives: rows of plain numbers, printed as a table and written as JSON with the command that made them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from cogarch import files
+
+Row = dict[str, Any]
+
+
+def machine() -> str:
+    """Cores, threads and versions: what a figure of speed needs beside it."""
+    name = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor() or platform.machine(),
+    )
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name}, {os.cpu_count()} cores{gpu}; torch {torch.__version__}, {torch.get_num_threads()} thread(s)"
+
+
+def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | None, console: Console) -> None:
+    """Print the rows as a table, and write them to `path` where one is given."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(*columns, title=f"{bench} · seeds {', '.join(map(str, seeds))} · {machine()}", title_justify="left")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table)
+    if path is not None:
+        command = shlex.join(["cogarch", *sys.argv[1:]])
+        report = {"bench": bench, "command": command, "machine": machine(), "seeds": list(seeds), "rows": rows}
+        files.write_whole(path, json.dumps(_plain(report), indent=2) + "\n")
+
+
+def over_seeds(found: Sequence[Mapping[str, Any]], figures: Sequence[str], counts: Sequence[str] = ()) -> Row:
+    """One row for several seeds: means of `figures` with their `_std` (of the population of seeds), sums of `counts`."""
+    row: Row = {key: value for key, value in found[0].items() if key not in (*figures, *counts)}
+    for key in counts:
+        row[key] = sum(f[key] for f in found)
+    for key in figures:
+        values = np.array([f[key] for f in found], float)
+        kept = values[np.isfinite(values)]
+        row[key] = float(kept.mean()) if kept.size else math.nan
+        row[f"{key}_std"] = float(kept.std()) if kept.size else math.nan
+    return row
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """NaN has no place in JSON: null."""
+    if isinstance(value, dict):
+        return {key: _plain(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
