@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from rich.console import Console
 
 import agents
 import analysis
+from analysis.style import PaperFigure
 from cogarch.bench.report import Row, publish
 from cogarch.config import Agent
 from cogarch.folder import RunFolder
@@ -24,6 +26,12 @@ WIDTH, TICKS, UPDATES = 20, 3000, 1000
 LIVES = (
     ("square", "cogarch/Square-v0", {"width": WIDTH}),
     ("four-rooms", "MiniGrid-FourRooms-v0", {}),
+)
+
+
+CELLS = (
+    ("mec/g", "MEC grid cells (by construction)", "grid60"),
+    ("hc/p", "HC place cells (memory slots)", "spatial_information"),
 )
 
 
@@ -77,28 +85,28 @@ def _zero_shot(code: str, agent: Agent, regime: str, noise: float, updates: int,
     return [{**about, **{key: row[key] for key in keep}, **trained} for row in found]
 
 
-def _first_light(out: Path, rows: list[Row]) -> plt.Figure:
+def _first_light(out: Path, rows: list[Row]) -> PaperFigure:
     """One page: the prediction of the unseen, a path, and the best cells of MEC and HC in both worlds."""
-    with analysis.style():
-        figure = plt.figure(figsize=(11, 6.2), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 2.2))
-        _accuracy(left.subplots(), rows)
-        axes = right.subplots(4, 6)
-        for i, (name, env, _) in enumerate(LIVES):
-            for j, (topic, cells, score) in enumerate(
-                (("mec/g", "MEC grid cells (by construction)", "grid60"), ("hc/p", "HC place cells", "spatial_information"))
-            ):
-                _cells(axes[2 * i + j], RunFolder.open(out / name), topic, f"{cells} in {env}", score)
-        return figure
+    figure = PaperFigure(figsize=(11, 6.2), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 2.2))
+    _accuracy(left.subplots(), rows)
+    rooms = right.subfigures(len(LIVES) * len(CELLS), 1)
+    for room, (life, (topic, cells, score)) in zip(rooms, itertools.product(LIVES, CELLS), strict=True):
+        name, env, _ = life
+        room.suptitle(f"{cells} in {env}", x=0.01, ha="left", fontsize=8)
+        _cells(room.subplots(1, 8), RunFolder.open(out / name), topic, score)
+    return figure
 
 
-def _accuracy(ax: plt.Axes, rows: list[Row]) -> None:
+def _accuracy(ax: Axes, rows: list[Row]) -> None:
     windows = list(dict.fromkeys(row["window"] for row in rows))
     kinds = list(dict.fromkeys((row["code"], row["regime"], row["motion_noise"]) for row in rows))
     for code, regime, noise in kinds:
         own = [row for row in rows if (row["code"], row["regime"], row["motion_noise"]) == (code, regime, noise)]
         label = f"{regime}{', untrained' if 'untrained' in code else ''}{f', noise {noise}' if noise else ''}"
-        ax.plot([windows.index(r["window"]) for r in own], [r["accuracy"] for r in own], "o-", label=label, clip_on=False)
+        ax.plot(
+            [windows.index(r["window"]) for r in own], [r["accuracy"] for r in own], "o-", label=label, clip_on=False
+        )
     ax.axhline(rows[0]["chance"], color="0.6", ls=":", label="chance")
     ax.set(ylim=(0, 1), ylabel="zero-shot accuracy", xlabel="window of the walk (ticks)", xticks=range(len(windows)))
     ax.set_xticklabels(windows)
@@ -107,7 +115,7 @@ def _accuracy(ax: plt.Axes, rows: list[Row]) -> None:
     ax.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.08))
 
 
-def _cells(axes: Any, life: RunFolder, topic: str, title: str, score: str) -> None:
+def _cells(axes: Any, life: RunFolder, topic: str, score: str) -> None:
     maps = analysis.rate_maps(life, topic)
     with (life.path / "figures" / topic.replace("/", ".") / "scores.csv").open(newline="") as file:
         table = [row for row in csv.DictReader(file) if row[score]]
@@ -115,11 +123,8 @@ def _cells(axes: Any, life: RunFolder, topic: str, title: str, score: str) -> No
     # every eighth of the better half: the best alone would all be of one module
     for ax, row in zip(axes, best[:: max(len(best) // 12, 1)], strict=False):
         ax.imshow(maps.sel(cell=int(row["cell"])), origin="lower", interpolation="none")
-        ax.set_title(f"{float(row[score]):.2f}", fontsize=7)
-    for ax in axes:
+        ax.set_title(
+            f"{float(row[score]):.2f} {'bits/spike' if score == 'spatial_information' else 'grid score'}", fontsize=6
+        )
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    label = "grid score" if score == "grid60" else "bits/spike"
-    axes[0].set_title(f"{title}; {label} above each\n{axes[0].get_title()}", loc="left", fontsize=8)
-
-
