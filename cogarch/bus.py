@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from cogarch import noise
 from cogarch.module import Messages, Module, Signal
-from cogarch.straight import Tick, write_tick
+from cogarch.straight import Tick, hold, write_tick
 from cogarch.tree import leaves, share, tree_map, unflatten, where
-from cogarch.wiring import Group, Node, WiringError, nearest, wire
+from cogarch.wiring import Group, Node, WiringError, nearest, reach, wire
 
 Clamp: TypeAlias = "float | Tensor | Callable[[Tensor], Tensor]"
 
@@ -193,6 +193,10 @@ class Bus:
                 graph.add_edge(writer, node.name, topic=read.topic, delay=read.delay, contract=contract)
         return graph
 
+    def reach(self) -> dict[str, tuple[str, ...]]:
+        """Which loss can teach which module: loss topic -> modules with weights that its gradient reaches."""
+        return reach(self.plan, {name: self._part(name) for name in self.parts})
+
     # --- whole walks --------------------------------------------------------------------------------------------------
 
     def play(self, walk: Messages, want: Iterable[str] | None = None) -> Messages:
@@ -289,7 +293,12 @@ class Bus:
                         args[arg] = outside[node.name, arg][t]
                 method = getattr(self.parts[node.module], node.step.method)
                 with _blame(f"at tick {self.t + t}, in {node.name}"):
-                    if node.step.state:
+                    if node.every > 1:
+                        state = self.state[node.module] if node.step.state else None
+                        writes, state = hold(node, clock[t], said, method, state, **args)
+                        if node.step.state:
+                            self.state[node.module] = state
+                    elif node.step.state:
                         writes, self.state[node.module] = method(self.state[node.module], **args)
                     else:
                         writes = method(**args)

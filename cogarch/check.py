@@ -95,7 +95,7 @@ class _Suite:
             ("restart", self.restart, ("contracts", "seeded", "rows")),
             ("clone", self.clone, ("contracts", "seeded")),
             ("round trip", self.round_trip, ("contracts", "seeded")),
-            ("tick = play", self.tick_is_play, ("contracts", "seeded", "rows")),
+            ("tick = play", self.tick_is_play, ("contracts", "seeded", "messages", "rows")),
             ("gradients", self.gradients, ("contracts",)),
             ("device", self.device, ("contracts", "seeded")),
         ]
@@ -138,7 +138,10 @@ class _Suite:
                 for topic, signal in self.written().items():
                     x = out[topic]
                     if x.shape != (batch, *signal.shape) or x.dtype != signal.dtype:
-                        raise _Failed(f"{topic!r} at tick {t}: declared {signal}, made {x.dtype} {list(x.shape[1:])}")
+                        raise _Failed(
+                            f"{topic!r} at tick {t}: declared {signal} for each of {batch} agents, "
+                            f"made {x.dtype} {list(x.shape)}"
+                        )
                     if not bool(x.isfinite().all()):
                         raise _Failed(f"{topic!r} is not finite at tick {t} on ordinary messages")
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, NoReturn
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import cogarch
-from cogarch.files import FileError
 
 _MODULE = Annotated[
     tuple[str, ...],
@@ -37,10 +37,17 @@ _OPTION = Annotated[
 def main() -> None:
     """The console script: errors of use are one plain sentence and exit status 2, never a trace."""
     _agents_is_ours()
+    from cogarch.learning.train import Diverged
+
+    if "" not in sys.path:
+        sys.path.append("")  # modules of the user's own, in the folder where the command is given; last, to shadow none
     try:
         tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="cogarch", description=cogarch.__doc__)
-    except (ValueError, KeyError, FileError) as error:
-        if "COGARCH_TRACE" in os.environ:
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, KeyError, OSError, Diverged) as error:
+        # what arose within a step of a module is for its author, who wants the trace and the note that names the step
+        if "COGARCH_TRACE" in os.environ or hasattr(error, "__notes__"):
             raise
         _fail(str(error.args[0]) if isinstance(error, KeyError) else str(error))
 
@@ -59,7 +66,7 @@ def _agents_is_ours() -> None:
 
 
 def _fail(text: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]cogarch:[/] {text}", highlight=False)
+    Console(stderr=True).print(Text.assemble(("cogarch: ", "bold red"), text), soft_wrap=True)
     sys.exit(2)
 
 
@@ -112,6 +119,7 @@ def train(
     /,
     updates: int | None = None,
     seed: int = 0,
+    save_every: int = 100,
     out: Path | None = None,
     swap: _MODULE = (),
     settings: _SETTING = (),
@@ -124,6 +132,7 @@ def train(
         env: A world (default: the one that the agent's file names).
         updates: Steps of the weights (default: the agent's).
         seed: Seeds weights and walks.
+        save_every: Updates between checkpoints.
         out: Folder of the run (default: runs/AGENT-ENV-SEED).
         swap: Another module in a role, a name or pkg.mod:Class.
         settings: Another setting of a module.
@@ -133,8 +142,10 @@ def train(
 
     wired = _agent(agent, swap, settings)
     if updates is not None:
+        if updates < 0:
+            raise ValueError(f"--updates {updates}: it is 0 or more")
         wired = wired.model_copy(update={"training": wired.training.model_copy(update={"updates": updates})})
-    folder = learn(wired, env, seed=seed, options=_pairs(options), out=out)
+    folder = learn(wired, env, seed=seed, options=_pairs(options), out=out, save_every=save_every)
     print(folder.path)
 
 
@@ -181,15 +192,18 @@ def check(target: str, /, motion: str = "dx, dy") -> None:
         motion: The unit of env/motion in which to build it.
     """
     from cogarch.check import check_module, contracts
-    from cogarch.registry import find, load_class
+    from cogarch.registry import find, load_class, make
 
     role, _, name = target.partition("/")
     cls = find(role, name) if name and ":" not in target else load_class(target)
-    verdicts = check_module(cls, contracts(motion))
+    topics = contracts(motion)
+    others = {topic: signal for topic, signal in topics.items() if topic.partition("/")[0] != cls.role}
+    make(cls.role, f"{cls.__module__}:{cls.__qualname__}", others, {})  # says what keeps it from being built at all
+    verdicts = check_module(cls, topics)
     table = Table("clause", "", "", title=f"{cls.__module__}:{cls.__qualname__}", title_justify="left")
     for v in verdicts:
         mark = {True: "[green]pass[/]", False: "[red]FAIL[/]", None: "[dim]not run[/]"}[v.passed]
-        table.add_row(v.clause, mark, v.text)
+        table.add_row(v.clause, mark, Text(v.text))
     Console().print(table)
     if any(v.passed is False for v in verdicts):
         sys.exit(1)
@@ -282,5 +296,5 @@ def _value(text: str) -> Any:
 def _list(lines: dict[str, str]) -> None:
     table = Table.grid(padding=(0, 3))
     for name, about in lines.items():
-        table.add_row(f"[bold]{name}[/]", about)
+        table.add_row(Text(name, "bold"), Text(about))
     Console().print(table)

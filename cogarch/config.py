@@ -55,7 +55,8 @@ class Agent(_Config):
     name: str
     about: str = ""
     modules: dict[str, dict[str, Any]]
-    """Role -> `use` (a name of the catalogue, or `pkg.mod:Class`) and that module's settings."""
+    """Role -> `use` (a name of the catalogue, or `pkg.mod:Class`), `every` (its rate in ticks, 1 unless said), and that
+    module's settings."""
     training: Training = Training()
     weights: Path | None = None
     """A safetensors file; None: as initialised by the seed."""
@@ -99,10 +100,11 @@ class Agent(_Config):
             if role not in self.modules:
                 continue
             settings = self.modules[role] | (self.training.modules.get(role, {}) if learning else {})
-            use = settings.pop("use")
+            use, every = settings.pop("use"), settings.pop("every", 1)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(key(seed, role, 0))
                 parts[role] = make(role, use, topics, settings)
+            parts[role].every = int(every)
             for step in parts[role].steps():
                 topics |= step.writes
         bus = Bus(inputs, parts, batch=batch, seed=seed)

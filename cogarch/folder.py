@@ -68,8 +68,9 @@ class RunFolder:
         try:
             with files.named(file, "read"):
                 config = json.loads(file.read_text())
-            for key in ("kind", "agent", "env"):
-                config[key]
+            for key, kind in {"kind": str, "agent": dict, "env": str, "options": dict, "seed": int}.items():
+                if not isinstance(config[key], kind):
+                    raise TypeError(f"{key} is {config[key]!r}")
         except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
             raise files.FileError(
                 f"{file} is not a run's configuration ({error!r}); it was cut short or is foreign"
@@ -77,11 +78,20 @@ class RunFolder:
         return cls(path, config)
 
     @property
+    def beginning(self) -> Agent:
+        """The agent as it was when the run began."""
+        return parse_agent(self.config["agent"], str(self.path / "run.json"))
+
+    @property
     def agent(self) -> Agent:
-        """The agent that ran, with the weights that lie in this folder if there are any."""
-        agent = parse_agent(self.config["agent"], str(self.path / "run.json"))
-        weights = self.path / WEIGHTS
-        return agent.model_copy(update={"weights": weights}) if weights.exists() else agent
+        """The agent as the run left it: a training's with the weights that it learned. FileError where it has none."""
+        if self.config["kind"] != "train":
+            return self.beginning
+        if not (self.path / WEIGHTS).exists():
+            raise files.FileError(
+                f"the training in {self.path} has saved no weights yet; cogarch resume {self.path} goes on with it"
+            )
+        return self.beginning.model_copy(update={"weights": self.path / WEIGHTS})
 
     @property
     def recording(self) -> Path:
@@ -90,7 +100,11 @@ class RunFolder:
     def end(self, status: str) -> None:
         """Say how it ended."""
         self.config |= {"status": status, "ended": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.write()
+        try:
+            self.write()
+        except files.FileError:
+            if status != "failed":  # else what made it fail is the error to tell
+                raise
 
     def write(self) -> None:
         files.write_whole(self.path / "run.json", json.dumps(self.config, indent=2) + "\n")

@@ -103,10 +103,14 @@ class Module(nn.Module):
     `{("move",): "integrate"}`. That method takes the state and the same reads and noise with time in front
     (`[T, B, *shape]`; but not what its own steps write) and returns `(writes, state)`, equal to ticking. Steps without
     state need none: the bus folds time into the batch.
+
+    `every` is the module's rate: an agent's steps run at the ticks of its episode that `every` divides, and between
+    them its topics hold their last message.
     """
 
     role: ClassVar[str] = ""
     over_time: Mapping[tuple[str, ...], str] = {}
+    every: int = 1
 
     def steps(self) -> Sequence[Step]:
         """The steps, in the order in which those with state run within a tick."""

@@ -116,6 +116,8 @@ def _choices(role: str, use: str) -> str:
 def load_class(target: str) -> type[Module]:
     """The class that `pkg.mod:Class` names. Raises ConfigError."""
     path, _, name = target.partition(":")
+    if not all(part.isidentifier() for part in (*path.split("."), name)):
+        raise ConfigError(f"{target!r} names no class; a class of your own is 'package.file:Class'")
     try:
         file = importlib.import_module(path)
     except ImportError as error:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 import envs
 from cogarch.config import Agent
@@ -64,7 +65,7 @@ def hear(said: Mapping[str, NDArray[Any]]) -> Messages:
     messages = {}
     for name, x in said.items():
         tensor = torch.from_numpy(np.ascontiguousarray(x)).to(_TYPES.get(name))
-        scalar = name not in ("motion", "place") and (name != "observation" or tensor.dtype != torch.uint8)
+        scalar = name not in ("motion", "place") and (name != "observation" or tensor.dtype == torch.int64)
         messages[f"env/{name}"] = tensor.unsqueeze(-1) if scalar else tensor
     return messages
 
@@ -84,11 +85,13 @@ def run(
     """Let `batch` agents live `episodes` lives of at most `steps` ticks in worlds never used for training.
 
     The folder holds `run.json` and `recording.zarr` with every topic and the truth. World seeds are 10,000 + seed +
-    row.
-    Ctrl-C ends the run with what was lived so far; nothing recorded is lost.
+    row. A life that its world ends is followed by the next one in the tick after. Ctrl-C ends the run with what was
+    lived so far; nothing recorded is lost.
     """
-    if min(steps, episodes, batch) < 1:
-        raise ValueError(f"steps, episodes and batch are at least 1; got {steps}, {episodes}, {batch}")
+    if min(steps, episodes, batch) < 1 or seed < 0:
+        raise ValueError(
+            f"steps, episodes and batch are at least 1 and seed at least 0; got {steps}, {episodes}, {batch} and {seed}"
+        )
     world = envs.make(env, batch, **(options or {}))
     bus = agent.build(contracts(world), batch=batch, seed=seed)
     if "executive/action" not in bus.plan.topics:
@@ -120,16 +123,17 @@ def run(
             seen, info = world.reset(seed=SCORING_SEED + seed)
             action = np.full(batch, -1)
             reward = np.zeros(batch, np.float32)
-            start = np.ones(batch, bool)
+            start, over = np.ones(batch, bool), np.zeros(batch, bool)
             for t in range(steps * episodes):
                 if t:
+                    start = over | (t % steps == 0)  # the last tick of a life, with its reward, was lived
                     seen, reward, ended, cut, info = world.step(action)
-                    start = ended | cut | (t % steps == 0)
+                    over = (ended | cut) & ~start
                     if start.any():
                         seen, info = world.reset(options={"reset_mask": start})
                         action, reward = np.where(start, -1, action), np.where(start, 0.0, reward)
-                said = {"observation": seen, "action": action, "reward": reward, "start": start, **info}
-                messages = hear(said)
+                        _tell(bus, told, console, t)  # of the lives that are over
+                messages = hear({"observation": seen, "action": action, "reward": reward, "start": start, **info})
                 if start.any():
                     bus.restart(messages["env/start"].flatten())
                 lived = bus.tick(messages)
@@ -143,7 +147,7 @@ def run(
         status = "done"
     except KeyboardInterrupt:
         status = "interrupted"
-        console.print(f"interrupted; what was lived so far is in {folder.path}")
+        console.print(f"interrupted; what was lived so far is in {folder.path}", markup=False, soft_wrap=True)
     finally:
         folder.end(status)
         world.close()
@@ -155,7 +159,7 @@ def _tell(bus: Any, told: set[str], console: Console, t: int) -> None:
     for role, part in bus.parts.items():
         if role not in told and (notice := part.notice(bus.state[role])):
             told.add(role)
-            console.print(f"[yellow]{role} by tick {t}:[/] {notice}")
+            console.print(Text.assemble((f"{role} by tick {t}: ", "yellow"), notice), soft_wrap=True)
 
 
 def _progress(console: Console) -> Progress:

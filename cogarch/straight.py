@@ -5,14 +5,15 @@ from __future__ import annotations
 import linecache
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from cogarch import noise
 from cogarch.module import Messages
-from cogarch.wiring import Plan
+from cogarch.tree import share, where
+from cogarch.wiring import Node, Plan
 
 if TYPE_CHECKING:
     from cogarch.bus import Bus, Probe
@@ -42,6 +43,25 @@ class Tick:
                 error.add_note(f"cogarch: at tick {t}, in {where}: {frame.line}")
 
 
+def hold(
+    node: Node,
+    age: Tensor,
+    last: Mapping[str, Sequence[Tensor]],
+    method: Callable[..., Any],
+    state: Any,
+    **args: Tensor,
+) -> tuple[Messages, Any]:
+    """A step of a slow module: the rows whose turn it is at `age` `[B]` run, the others hold what they said last."""
+    due = age % node.every == 0
+    held = {topic: last[topic][-1] for topic in node.step.writes}
+    if not bool(due.any()):
+        return held, state
+    if not node.step.state:
+        return where(due, method(**args), held), None
+    writes, moved = method(share(state), **args)
+    return where(due, writes, held), where(due, moved, state)
+
+
 def write_tick(
     plan: Plan,
     parts: Mapping[str, Any],
@@ -49,7 +69,7 @@ def write_tick(
     probes: Mapping[str, list[Probe]],
 ) -> Tick:
     """The source of `tick(bus, inputs)` for this plan, compiled."""
-    scope: dict[str, Any] = {"draw": noise.draw}
+    scope: dict[str, Any] = {"draw": noise.draw, "hold": hold}
     lines = ["def tick(bus, inputs):", "    state, wires = bus.state, bus.wires"]
     steps: dict[int, str] = {}
     # numbered, for two topics may differ only in what no Python name can hold
@@ -87,6 +107,10 @@ def write_tick(
             scope[f"{call}_{arg}"] = spec
             args.append(f"{arg}=draw({call}_{arg}, keys['{node.name}.{arg}'], rows, episode, age)")
         result = f"w{i}, s_{node.module}" if node.step.state else f"w{i}"
+        if node.every > 1:
+            scope[f"slow_{call}"] = node
+            args = [f"slow_{call}", "bus.t - bus.born", "wires", call, *(args if node.step.state else ["None", *args])]
+            call, result = "hold", f"w{i}, s_{node.module}" if node.step.state else f"w{i}, _"
         say(f"{result} = {call}({', '.join(args)})", node.name)
         for topic in node.step.writes:
             say(f"{names[topic]} = w{i}[{topic!r}]", f"{node.name}, which should write {topic!r}")

@@ -48,4 +48,11 @@ def where(rows: Tensor, new: Any, old: Any) -> Any:
 
 def share(tree: Any) -> Any:
     """A copy that shares memory until either side writes: the bank of a memory is not copied to imagine a few ticks."""
-    return tree_map(lambda t: t._lazy_clone(), tree)
+
+    def copy(x: Tensor) -> Tensor:
+        try:
+            return x._lazy_clone()
+        except RuntimeError:  # memory that torch does not own, such as a numpy array's
+            return x.clone()
+
+    return tree_map(copy, tree)

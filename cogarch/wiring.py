@@ -28,6 +28,7 @@ class Node:
     module: str
     step: Step
     reads: Mapping[str, Read]
+    every: int = 1
 
     @property
     def name(self) -> str:
@@ -77,7 +78,9 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
             raise WiringError(f"a module cannot be called {name!r}: letters, digits and _ only, such as 'hc'")
         _check_methods(name, modules[name])
         for step in modules[name].steps():
-            node = Node(name, step, step.subscriptions)
+            node = Node(name, step, step.subscriptions, modules[name].every)
+            if node.every < 1:
+                raise WiringError(f"{name} runs every {node.every} ticks; a rate is 1 or more")
             if node.name in nodes:
                 raise WiringError(f"{node.name} is listed as two steps; make one of them, or two methods")
             if both := sorted(step.reads.keys() & step.noise.keys()):
@@ -134,6 +137,8 @@ def _check_reads(nodes: Iterable[Node], topics: Mapping[str, Signal], writer: Ma
                         f"{at} takes {what} {wanted!r}; change the {what} of one of the two ends"
                     )
             depth[read.topic] = max(depth.get(read.topic, 0), read.delay)
+        if node.every > 1:  # what it said last is kept, to be held between its ticks
+            depth |= {topic: max(depth.get(topic, 0), 1) for topic in node.step.writes}
     return {topic: d for topic, d in depth.items() if d}
 
 
@@ -179,14 +184,35 @@ def _groups(order: tuple[Node, ...], flow: nx.DiGraph[str], modules: Mapping[str
         owners = {node.module for node in nodes}
         methods = {frozenset(steps): method for steps, method in modules[nodes[0].module].over_time.items()}
         method = methods.get(frozenset(node.step.method for node in nodes), "") if len(owners) == 1 else ""
-        if method:
+        slow = any(node.every > 1 for node in nodes)
+        if method and not slow:
             _check_shared_names(nodes, method)
             groups.append(Group(nodes, "over_time", method))
-        elif len(nodes) == 1 and not flow.has_edge(nodes[0].name, nodes[0].name):
+        elif len(nodes) == 1 and not slow and not flow.has_edge(nodes[0].name, nodes[0].name):
             groups.append(Group(nodes, "fold"))
         else:
             groups.append(Group(nodes, "tick"))
     return tuple(groups)
+
+
+def reach(plan: Plan, modules: Mapping[str, Module]) -> dict[str, tuple[str, ...]]:
+    """Loss topic -> the modules with weights that its gradient can reach: across float reads that do not decline it."""
+    back: nx.DiGraph[str] = nx.DiGraph()
+    for node in plan.order:
+        back.add_node(node.name)
+        for read in node.reads.values():
+            if read.grad and plan.topics[read.topic].dtype.is_floating_point:
+                back.add_edge(plan.writer(read.topic), node.name)
+        if node.step.state:
+            back.add_edges_from((node.name, o.name) for o in plan.order if o.module == node.module and o.step.state)
+    learning = {name for name, module in modules.items() if any(p.requires_grad for p in module.parameters())}
+    found = {}
+    for node in plan.order:
+        for topic in node.step.writes:
+            if topic.startswith("loss/"):
+                behind = {name.partition(".")[0] for name in {node.name} | nx.ancestors(back, node.name)}
+                found[topic] = tuple(sorted(behind & learning))
+    return found
 
 
 def _check_shared_names(nodes: tuple[Node, ...], method: str) -> None:

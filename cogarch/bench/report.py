@@ -1,4 +1,4 @@
-"""What every bench gives: rows of plain numbers, printed as a table and written as JSON with the command that made them."""
+"""What every bench gives: rows of plain numbers, printed as a table and written as JSON."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | 
 
 
 def over_seeds(found: Sequence[Mapping[str, Any]], figures: Sequence[str], counts: Sequence[str] = ()) -> Row:
-    """One row for several seeds: means of `figures` with their `_std` (of the population of seeds), sums of `counts`."""
+    """One row for several seeds: means of `figures` with their `_std` (n - 0), sums of `counts`."""
     row: Row = {key: value for key, value in found[0].items() if key not in (*figures, *counts)}
     for key in counts:
         row[key] = sum(f[key] for f in found)

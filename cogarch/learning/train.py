@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from cogarch import files
 from cogarch.bus import Bus
 from cogarch.config import Agent, Training, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
-from cogarch.learning.zero_shot import accuracy, events
+from cogarch.learning.zero_shot import WANTED, accuracy, events, hits
 from cogarch.module import Messages
 from cogarch.run import contracts, hear
 from cogarch.wiring import nearest
@@ -32,7 +35,7 @@ TRAINING_WORLDS = 1000
 
 COLUMNS = ("update", "env_steps", "loss", "zero_shot", "events", "gradient_norm", "seconds", "steps_per_second")
 TIME_COLUMNS = ("seconds", "steps_per_second")
-REPORT_EVERY, SAVE_EVERY = 10, 100
+REPORT_EVERY = 10
 WALKERS = 1600  # walked at once: a step of a thousand worlds costs little more than one of a few
 
 
@@ -54,17 +57,17 @@ def batches(agent: Agent, world: str, options: Mapping[str, Any], seed: int, fir
     setup = agent.training
     block = max(1, WALKERS // setup.batch)
     rows = block * setup.batch
-    env = envs.make(world, rows, **options)
-    for b in range(first // block, -(-last // block)):
-        world_seeds = [(b * rows + row) % TRAINING_WORLDS for row in range(rows)]
-        walk = policies.walk(env, setup.policy, setup.steps, world_seeds=world_seeds, policy_seed=seed * 1_000_003 + b)
-        scored = events(walk["node"], walk["action"], walk["start"])
-        counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
-        messages = hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")})
-        for i in range(max(first - b * block, 0), min(last - b * block, block)):
-            own = slice(i * setup.batch, (i + 1) * setup.batch)
-            yield Batch({t: x[:, own] for t, x in messages.items()}, counts[:, own], scored.zero_shot[:, own])
-    env.close()
+    with contextlib.closing(envs.make(world, rows, **options)) as env:
+        for b in range(first // block, -(-last // block)):
+            world_seeds = [(b * rows + row) % TRAINING_WORLDS for row in range(rows)]
+            policy_seed = seed * 1_000_003 + b
+            walk = policies.walk(env, setup.policy, setup.steps, world_seeds=world_seeds, policy_seed=policy_seed)
+            scored = events(walk["node"], walk["action"], walk["start"])
+            counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
+            messages = hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")})
+            for i in range(max(first - b * block, 0), min(last - b * block, block)):
+                own = slice(i * setup.batch, (i + 1) * setup.batch)
+                yield Batch({t: x[:, own] for t, x in messages.items()}, counts[:, own], scored.zero_shot[:, own])
 
 
 def train(
@@ -74,68 +77,91 @@ def train(
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
+    save_every: int = 100,
     console: Console | None = None,
 ) -> RunFolder:
     """Learn the agent's weights in training worlds; the folder holds them, metrics.csv and a checkpoint.
 
-    `world` None: the agent's own, with its own options. Raises Diverged where a number stops being finite; the last
-    good checkpoint is kept.
+    `world` None: the agent's own, with its own options. The checkpoint is renewed every `save_every` updates. Ctrl-C
+    ends the training after the update under way, saved; `resume` goes on. Raises Diverged where a number stops being
+    finite; the last checkpoint is kept.
     """
+    if seed < 0 or save_every < 1:
+        raise ValueError(f"seed is at least 0 and save_every at least 1; got {seed} and {save_every}")
     setup = agent.training
     if world is None:
         world, options = setup.world, {**setup.options, **(options or {})}
+    options = dict(options or {})
+    bus, taught = _build(agent, world, options, seed)  # what does not fit is told before there is a folder
     folder = RunFolder.create(
         None if out is None else Path(out),
         "train",
         agent,
         world,
-        options=dict(options or {}),
+        options=options,
         seed=seed,
         updates=setup.updates,
+        save_every=save_every,
     )
-    return _learn(folder, console or Console())
+    return _learn(folder, bus, taught, console or Console())
 
 
 def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
     """Go on with a training that was stopped or killed, from its last checkpoint: the same run as an unbroken one."""
-    if folder.config["kind"] != "train":
-        raise files.FileError(f"{folder.path} is a {folder.config['kind']}, not a training; only trainings are resumed")
-    return _learn(folder, console or Console())
-
-
-def _learn(folder: RunFolder, console: Console) -> RunFolder:
     config = folder.config
-    # the weights that this folder holds are its result, not where it began
-    agent = folder.agent.model_copy(update={"weights": config["agent"]["weights"] and Path(config["agent"]["weights"])})
-    setup, seed, options = agent.training, config["seed"], config["options"]
-    env = envs.make(config["env"], 1, **options)
-    bus = agent.build(contracts(env), batch=setup.batch, seed=seed, learning=True)
-    env.close()
-    for topic in setup.losses:
+    if config["kind"] != "train":
+        raise files.FileError(f"{folder.path} is a {config['kind']}, not a training; only trainings are resumed")
+    bus, taught = _build(folder.beginning, config["env"], config["options"], config["seed"])
+    return _learn(folder, bus, taught, console or Console())
+
+
+def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> tuple[Bus, list[str]]:
+    """The bus that learns, and its modules with weights that a loss reaches; ValueError where there are none."""
+    losses = agent.training.losses
+    with contextlib.closing(envs.make(world, 1, **options)) as env:
+        bus = agent.build(contracts(env), batch=agent.training.batch, seed=seed, learning=True)
+    for topic in losses:
         if topic not in bus.plan.topics:
             raise ValueError(f"no module writes the loss {topic!r}; {nearest(topic, bus.plan.topics)}")
-    weights = [p for p in bus.parts.parameters() if p.requires_grad]
-    if not weights:
+    taught = {name for topic in losses for name in bus.reach()[topic] if any(True for _ in _weights(bus, name))}
+    if not taught:
         raise ValueError(f"{agent.name} has no weight that learns; run it as it is")
+    return bus, sorted(taught)
+
+
+def _weights(bus: Bus, name: str) -> Iterator[torch.nn.Parameter]:
+    return (p for p in bus.parts[name].parameters() if p.requires_grad)
+
+
+def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> RunFolder:
+    config, agent = folder.config, folder.beginning
+    setup, seed = agent.training, config["seed"]
+    for name in bus.parts:
+        if name not in taught and any(True for _ in _weights(bus, name)):
+            losses = ", ".join(setup.losses)
+            console.print(f"[yellow]no loss of {losses} reaches {name}: its weights stay as they are[/]", soft_wrap=True)
+    weights = [p for name in taught for p in _weights(bus, name)]
     optimiser = torch.optim.Adam(weights, lr=setup.learning_rate)
     done, spent = _load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)
     metrics = files.MetricsCsv(folder.path / METRICS, COLUMNS)
     metrics.truncate_after(done)
     folder.config |= {"status": "running"}
     folder.write()
-    status, began, first = "failed", time.perf_counter() - spent, done
+    status, began, first, kept = "failed", time.perf_counter() - spent, done, done
 
     def save() -> None:
         _save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, time.perf_counter() - began)
+        meta = {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
+        save_weights(bus, folder.path / WEIGHTS, meta)
 
     try:
-        with _progress(console) as progress:
+        with _interrupt_waits() as asked_to_stop, _progress(console) as progress:
             bar = progress.add_task("", total=setup.updates, completed=done, said="")
-            for batch in batches(agent, config["env"], options, seed, done, setup.updates):
+            for batch in batches(agent, config["env"], config["options"], seed, done, setup.updates):
                 report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates
                 for group in optimiser.param_groups:
                     group["lr"] = _rate(setup, done)
-                row = _update(bus, optimiser, batch, setup.losses, setup.clip, weights, report)
+                row = _update(bus, optimiser, batch, setup, weights, done, report)
                 done += 1
                 if report:
                     seconds = time.perf_counter() - began
@@ -144,22 +170,47 @@ def _learn(folder: RunFolder, console: Console) -> RunFolder:
                     metrics.append(row | {"seconds": seconds, "steps_per_second": rate})
                     said = f"loss {row['loss']:.3f}  zero-shot {row['zero_shot']:.3f}  {rate:,.0f} steps/s"
                     progress.update(bar, completed=done, said=said)
-                if done % SAVE_EVERY == 0:
+                if done % config["save_every"] == 0:
                     save()
-        status = "done"
-    except KeyboardInterrupt:
-        status = "interrupted"
-        console.print(f"interrupted after {done} updates; cogarch resume {folder.path} goes on")
-    except Diverged:
+                    kept = done
+                if asked_to_stop():
+                    break
+        save()
+        status = "done" if done == setup.updates else "interrupted"
+    except Diverged as error:
         status = "diverged"
-        raise
+        held = f"the checkpoint after {kept} updates is kept" if kept else "no checkpoint was made before it"
+        raise Diverged(f"after {done} updates {error}; lower training.learning_rate or training.clip; {held}") from None
     finally:
-        if status in ("done", "interrupted"):
-            save()
-            meta = {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
-            save_weights(bus, folder.path / WEIGHTS, meta)
         folder.end(status)
+    if status == "interrupted":
+        text = f"interrupted after {done} updates; cogarch resume {folder.path} goes on"
+        console.print(text, markup=False, soft_wrap=True)
     return folder
+
+
+@contextlib.contextmanager
+def _interrupt_waits() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C waits for the end of the update, so that what is saved is whole; a second one does not wait.
+
+    Gives a function that says whether there was one.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    # only the main thread may take signals, and one that somebody else takes or ignores is left to them
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _rate(setup: Training, update: int) -> float:
@@ -171,40 +222,44 @@ def _update(
     bus: Bus,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
-    losses: Mapping[str, float],
-    clip: float,
+    setup: Training,
     weights: list[torch.nn.Parameter],
+    update: int,
     report: bool,
 ) -> dict[str, float]:
     """One step of the weights: losses `[T, B]` averaged over the ticks that count."""
-    bus.reset()
-    wanted = [*losses, *(["lec/x", "lec/x_predicted"] if report else [])]
-    said = bus.play(batch.walk, wanted)
+    _begin(bus, update)
+    said = bus.play(batch.walk, [*setup.losses, *(WANTED if report else ())])
     mask = batch.counts.to(bus.device)
     total = sum(
-        (weight * said[topic][mask].mean() for topic, weight in losses.items()), torch.zeros((), device=bus.device)
+        (weight * said[topic][mask].mean() for topic, weight in setup.losses.items()),
+        torch.zeros((), device=bus.device),
     )
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(weights, clip)
+    norm = torch.nn.utils.clip_grad_norm_(weights, setup.clip)
     if not bool(total.isfinite()) or not bool(norm.isfinite()):
-        raise Diverged(_culprit(bus, batch.walk))
+        raise Diverged(_culprit(bus, batch.walk, update))
     optimiser.step()
     if not report:
         return {}
-    said = {topic: x.detach() for topic, x in said.items()}
-    hit = (said["lec/x_predicted"].argmax(-1) == said["lec/x"].argmax(-1)).cpu().numpy()
     return {
         "loss": float(total.detach()),
-        "zero_shot": accuracy(hit, batch.zero_shot),
+        "zero_shot": accuracy(hits(said), batch.zero_shot),
         "events": int(batch.zero_shot.sum()),
         "gradient_norm": float(norm),
     }
 
 
-def _culprit(bus: Bus, walk: Messages) -> str:
-    """Where the first number that is not finite appeared: by tick, then by the order of a tick, else in a gradient."""
+def _begin(bus: Bus, update: int) -> None:
+    """New agents; each update is an episode of its own, so that its noise is its own too."""
     bus.reset()
+    bus.episode += update
+
+
+def _culprit(bus: Bus, walk: Messages, update: int) -> str:
+    """Where the first number that is not finite appeared: by tick, then by the order of a tick, else in a gradient."""
+    _begin(bus, update)
     with torch.no_grad():
         said = bus.play(walk)
     order = [*bus.plan.inputs, *(topic for node in bus.plan.order for topic in node.step.writes)]
@@ -213,19 +268,18 @@ def _culprit(bus: Bus, walk: Messages) -> str:
         for topic in order
         if said[topic].dtype.is_floating_point and not bool(said[topic].isfinite().all())
     ]
-    mend = "lower training.learning_rate or training.clip; the last good checkpoint is kept"
     if bad:
         t, _, topic = min(bad)
-        return f"{topic!r}, written by {bus.plan.writer(topic)}, is not finite at tick {t} of the walk; {mend}"
+        return f"{topic!r}, written by {bus.plan.writer(topic)}, is not finite at tick {t} of the walk"
     for name, p in bus.parts.named_parameters():
         if p.grad is not None and not bool(p.grad.isfinite().all()):
-            return f"the gradient of {name!r} is not finite, though every message is; {mend}"
-    return f"the loss is not finite, though every message is: a sum overflowed; {mend}"
+            return f"the gradient of {name!r} is not finite, though every message is"
+    return "the loss is not finite, though every message is: a sum overflowed"
 
 
 def _save_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer, done: int, seconds: float) -> None:
     """Weights and the optimiser's state; a checkpoint with the update that it was made after."""
-    tensors = {f"weight.{name}": p.detach() for name, p in bus.parts.named_parameters()}
+    tensors = {f"weight.{name}": x for name, x in bus.parts.state_dict().items()}  # with what a module keeps in buffers
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{i}.{name}": torch.as_tensor(x) for name, x in state.items()}
     files.save_tensors(path, tensors, {"updates": str(done), "seconds": repr(seconds)})
@@ -236,12 +290,12 @@ def _load_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer) -> 
     if not path.exists():
         return 0, 0.0
     tensors, meta = files.load_tensors(path)
-    own = dict(bus.parts.named_parameters())
+    own = bus.parts.state_dict()
     saved = {name.removeprefix("weight."): x for name, x in tensors.items() if name.startswith("weight.")}
     if "updates" not in meta or {n: x.shape for n, x in saved.items()} != {n: p.shape for n, p in own.items()}:
         raise files.FileError(f"{path} is not a checkpoint of this agent; remove it to begin anew")
-    for name, p in own.items():
-        p.data.copy_(saved[name])
+    for name, x in own.items():
+        x.copy_(saved[name])
     state: dict[int, dict[str, Tensor]] = {}
     for name, x in tensors.items():
         if name.startswith("adam."):

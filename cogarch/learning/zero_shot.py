@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import envs
 from cogarch.bus import Bus
 from cogarch.config import Agent
+from cogarch.module import Messages
 from cogarch.run import SCORING_SEED, contracts, hear
 from envs import policies
 
@@ -25,6 +26,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 WINDOWS = ((0, 512), (512, 1024), (1024, 2048), (2048, 4096))
+WANTED = ("lec/x", "lec/x_predicted")
 
 
 def first_time(ids: Ints) -> Bools:
@@ -95,12 +97,14 @@ def predict(bus: Bus, walk: Mapping[str, NDArray[Any]]) -> Bools:
     """`[T, B]`: was the view predicted before seeing it? The bus is reset."""
     bus.reset(walk["node"].shape[1])
     with torch.no_grad():
-        said = bus.play(hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")}), _WANTED)
-    hit = said["lec/x_predicted"].argmax(-1) == said["lec/x"].argmax(-1)
-    return np.asarray(hit.numpy())
+        return hits(bus.play(hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")}), WANTED))
 
 
-_WANTED = ("lec/x", "lec/x_predicted")
+def hits(said: Messages) -> Bools:
+    """`[T, B]`: the likeliest view is the one that is seen; one without a code (all zeros) is never predicted."""
+    x, predicted = (said[topic].detach() for topic in WANTED)
+    hit = (predicted.argmax(-1) == x.argmax(-1)) & (x != 0).any(-1)
+    return np.asarray(hit.cpu().numpy())
 
 
 def evaluate(

@@ -15,9 +15,9 @@ class OneHot(Module):
     """Encodes what is seen as a one-hot code, and decodes what memory recalls.
 
     Whole-number observations `[B, 1]` of known range are their own code. Symbolic views (`uint8`, such as MiniGrid's
-    `[B, 7, 7, 3]`) get theirs from an exact table that grows within a world: the first view seen is code 0, the next new
-    one code 1, up to `codes` of them (hashing into as many would make a third of a world's views share one). A view
-    beyond them has no code: all zeros, said once.
+    `[B, 7, 7, 3]`) get theirs from an exact table that grows within a world: the first view seen is code 0, the next
+    new one code 1, up to `codes` of them (hashing into as many would make a third of a world's views share one). A
+    view beyond them has no code: all zeros, said once.
 
     `lec/x_predicted` is a distribution over symbols made before seeing; `loss/prediction` its cross-entropy in nats.
     """
@@ -64,7 +64,7 @@ class OneHot(Module):
     def notice(self, state: State) -> str | None:
         if not self.views or not int(state["uncoded"].sum()):
             return None
-        return f"all {self.n} codes are taken: views that are new now have no code and cannot be told apart; raise lec.codes"
+        return f"all {self.n} codes are taken: new views have no code and cannot be told apart; raise lec.codes"
 
     def encode(self, observation: Tensor) -> Messages:
         return {"lec/x": self._one_hot(observation)}

@@ -1,4 +1,4 @@
-"""The rotor: modules of plane waves whose phases self-motion turns. Path integration exact for a life of any length."""
+"""The rotor: plane waves whose phases self-motion turns. Path integration exact for a life of any length."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ _PLASTIC = 1.32471795724474602596  # its powers spread points evenly over the un
 
 
 class Rotor(Module):
-    """Grid cells by construction: a cell is the rectified sum of three plane waves 60 degrees apart.
+    """Grid cells by construction, or free plane waves, moved by self-motion.
 
-    Each of `modules` modules has one learned scale and orientation and `cells` cells at evenly spread phases (the
-    interference picture of Burgess, Barry & O'Keefe 2007; modules as in Stensola et al. 2012). Since the three waves of
-    a module stay 60 degrees apart, the map from world to code is a similarity and the lattice cannot shear.
+    `lattice="hexagonal"`: `modules` modules of `cells` cells, each cell the rectified sum of three waves 60 degrees
+    apart at phases of its own, evenly spread (the interference picture of Burgess, Barry & O'Keefe 2007; modules as in
+    Stensola et al. 2012). A module has one learned scale and orientation, so with `motion="given"` the map from world
+    to code is a similarity and the lattice cannot shear. `lattice="free"`: `modules * cells / 2` learned wave vectors, the
+    cells their cosines and sines. `scales` are the first and last wave numbers, in rad per cell of the world; the fields
+    of a hexagonal module lie 4 pi / (sqrt(3) k) apart.
 
     `motion="given"`: phases turn by `env/motion`. `motion="learned"`: by a displacement learned for each action, gated
     by `env/bump`. In worlds that report `turn, advance` a heading phase runs beside, and `heading_cells` head-direction
-    cells join the code. `scales` are the first and last wave numbers in rad per cell of the world; the spacing of a
-    module's fields is 4 pi / (sqrt(3) k).
+    cells join the code.
 
     Phases are float64, wrapped to 2 pi, so that a walk integrated at once and one ticked agree at any length.
     """
@@ -37,6 +39,7 @@ class Rotor(Module):
         self,
         topics: Mapping[str, Signal],
         *,
+        lattice: Literal["hexagonal", "free"] = "hexagonal",
         motion: Literal["given", "learned"] = "given",
         modules: int = 5,
         cells: int = 32,
@@ -44,43 +47,50 @@ class Rotor(Module):
         heading_cells: int = 16,
     ) -> None:
         super().__init__()
-        self.motion, self.n_modules, self.cells = motion, modules, cells
         self.unit = topics["env/motion"].unit
         if self.unit not in ("dx, dy", "turn, advance"):
             raise ValueError(f"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is in {self.unit!r}")
         self.egocentric = self.unit == "turn, advance"
+        self.lattice, self.motion = lattice, motion
         self.n_heading = heading_cells if self.egocentric else 0
-        self.log_scale = nn.Parameter(torch.linspace(math.log(scales[0]), math.log(scales[1]), modules))
-        self.orientation = nn.Parameter(torch.rand(modules) * math.pi / 3)
+        self.n_g = modules * cells + self.n_heading
+        low, high = math.log(scales[0]), math.log(scales[1])
+        if lattice == "hexagonal":
+            self.log_scale = nn.Parameter(torch.linspace(low, high, modules))
+            self.orientation = nn.Parameter(torch.rand(modules) * math.pi / 3)
+            self.n_phases = 2 * modules  # of the first two waves; the third is their difference
+        else:
+            self.n_phases = modules * cells // 2
+            if 2 * self.n_phases != modules * cells:
+                raise ValueError(f"a free wave is two cells: modules * cells is even, not {modules} * {cells}")
+            k, way = torch.linspace(low, high, self.n_phases).exp(), torch.rand(self.n_phases) * _TURN
+            self.vectors = nn.Parameter(torch.stack([k * way.cos(), k * way.sin()], -1))
         if motion == "learned":
+            # from almost nowhere: larger beginnings fall into the periods of the lattice and stay there
             actions = topics["env/action"].values
-            self.displacement = nn.Parameter(torch.randn(actions, 2) * 0.7)
+            self.displacement = nn.Parameter(torch.randn(actions, 2) * 0.05)
             if self.egocentric:
-                self.turn = nn.Parameter(torch.randn(actions) * 0.5)
+                self.turn = nn.Parameter(torch.randn(actions) * 0.05)
         self.waves: Tensor
         self.rays: Tensor
         self.register_buffer("waves", _waves(cells), persistent=False)  # [6, N]
         preferred = torch.arange(heading_cells) * (_TURN / max(heading_cells, 1))
-        self.register_buffer(
-            "rays", torch.stack([preferred.cos(), preferred.sin()]), persistent=False
-        )  # [2, n_heading]
-
-    @property
-    def n_g(self) -> int:
-        return self.n_modules * self.cells + self.n_heading
+        self.register_buffer("rays", torch.stack([preferred.cos(), preferred.sin()]), persistent=False)  # [2, N]
 
     def steps(self) -> list[Step]:
-        label = "MEC grid cells (by construction)" + (" and head-direction cells" if self.egocentric else "")
-        g = Signal((self.n_g,), cells=label)
+        label = "MEC plane waves"
+        if self.lattice == "hexagonal":  # what is learned from prediction alone leaves the lattice sheared
+            label = "MEC grid cells (by construction)" if self.motion == "given" else "MEC sheared lattice (learned)"
+        g = Signal((self.n_g,), cells=label + (" and head-direction cells" if self.egocentric else ""))
         reads: dict[str, str | Read] = {"motion": Read("env/motion", shape=(2,), unit=self.unit)}
         if self.motion == "learned":
             reads = {"action": Read("env/action", dtype=torch.int64), "bump": Read("env/bump", dtype=torch.bool)}
         return [Step("move", reads, {"mec/g_path": g, "mec/g": g}, state=True)]
 
     def init(self, batch: int) -> State:
-        """`phase` `[B, M, 2]` of the first two waves (the third is their difference) and `heading` `[B]`, rad."""
+        """`phase` `[B, P]` and `heading` `[B]`, rad."""
         return {
-            "phase": torch.zeros(batch, self.n_modules, 2, dtype=torch.float64),
+            "phase": torch.zeros(batch, self.n_phases, dtype=torch.float64),
             "heading": torch.zeros(batch, dtype=torch.float64),
         }
 
@@ -112,25 +122,36 @@ class Rotor(Module):
         return (self.turn.double()[action] * moved if self.egocentric else torch.zeros_like(moved)), step
 
     def _turned(self, heading: Tensor, step: Tensor) -> Tensor:
-        """How far a step turns each module's two phases, `[..., M, 2]`."""
+        """How far a step turns each phase, `[..., P]`."""
         if self.egocentric:
             c, s = heading.cos(), heading.sin()
             step = torch.stack([c * step[..., 0] - s * step[..., 1], s * step[..., 0] + c * step[..., 1]], -1)
-        angle = self.orientation[:, None].double() + torch.tensor([0.0, math.pi / 3], device=step.device)
-        k = self.log_scale.double().exp()[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1)  # [M, 2, 2]
-        return torch.einsum("...d,mkd->...mk", step, k)
+        return step @ self._wave_vectors().T
+
+    def _wave_vectors(self) -> Tensor:
+        """`[P, 2]` float64, rad per cell of the world (or per unit of learned displacement)."""
+        if self.lattice == "free":
+            return self.vectors.double()
+        angle = self.orientation[:, None].double() + torch.tensor([0.0, math.pi / 3], device=self.orientation.device)
+        k = self.log_scale.double().exp()[:, None, None]
+        return (k * torch.stack([angle.cos(), angle.sin()], -1)).flatten(0, 1)
 
     def _speak(self, phase: Tensor, heading: Tensor) -> Messages:
-        a, b = phase.float().unbind(-1)  # [..., M]
-        c = b - a
-        basis = torch.stack([a.cos(), a.sin(), b.cos(), b.sin(), c.cos(), c.sin()], -1)
-        rates = torch.relu(basis @ self.waves)  # [..., M, N]
-        g = _unit(rates).flatten(-2)
+        theta = phase.float()
+        if self.lattice == "free":
+            g = torch.cat([theta.cos(), theta.sin()], -1) / math.sqrt(self.n_phases)
+        else:
+            a, b = theta.unflatten(-1, (-1, 2)).unbind(-1)  # [..., M]
+            c = b - a
+            basis = torch.stack([a.cos(), a.sin(), b.cos(), b.sin(), c.cos(), c.sin()], -1)
+            g = _unit(torch.relu(basis @ self.waves)).flatten(-2) / math.sqrt(self.n_phases / 2)
         if self.egocentric:
             h = heading.float()
-            rays = torch.relu(torch.stack([h.cos(), h.sin()], -1) @ self.rays)
-            g = torch.cat([g, _unit(rays)], -1)
+            g = torch.cat([g, _HEADING * _unit(torch.relu(torch.stack([h.cos(), h.sin()], -1) @ self.rays))], -1)
         return {"mec/g_path": g, "mec/g": g}
+
+
+_HEADING = math.sqrt(0.2)  # head direction weighs as much in the code as one of five modules
 
 
 def _unit(rates: Tensor) -> Tensor:

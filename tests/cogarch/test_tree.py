@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -83,6 +84,13 @@ def test_a_share_is_a_copy_that_costs_nothing_until_written() -> None:
     assert shared[0] == 0
     shared[1] = 2
     assert bank[1] == 0
+
+
+def test_a_share_of_memory_that_is_not_torchs_own_is_a_copy() -> None:
+    array = np.zeros(3)
+    shared = share({"x": torch.from_numpy(array)})["x"]
+    array[0] = 1
+    assert shared.tolist() == [0, 0, 0]
 
 
 def test_gradients_pass_through_a_share() -> None:
