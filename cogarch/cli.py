@@ -230,6 +230,68 @@ def envs() -> None:
     _list(envs.catalogue())
 
 
+def graph(
+    agent: str,
+    env: str = "cogarch/Square-v0",
+    /,
+    out: Path | None = None,
+    swap: _MODULE = (),
+    settings: _SETTING = (),
+    options: _OPTION = (),
+) -> None:
+    """Show an agent's wiring: its steps in order, what each reads and writes, and which loss teaches which module.
+
+    Args:
+        agent: A name (cogarch agents), a TOML file, or the folder of a training.
+        env: The world in which it is wired.
+        out: Also draw it (png, svg or pdf by the ending).
+        swap: Another module in a role, a name or pkg.mod:Class.
+        settings: Another setting of a module.
+        options: An option of the world.
+    """
+    import envs
+    from cogarch.drawing import draw_wiring
+    from cogarch.run import contracts
+
+    world = envs.make(env, 1, **_pairs(options))
+    bus = _agent(agent, swap, settings).build(contracts(world), learning=False)
+    table = Table("step", "reads", "writes", title=f"{agent} in {env}", title_justify="left")
+    for node in bus.plan.order:
+        reads = [f"{r.topic}{f' ({r.delay} ticks ago)' if r.delay else ''}" for r in node.reads.values()]
+        writes = [f"{topic}  [dim]{signal}[/]" for topic, signal in node.step.writes.items()]
+        rate = f"\n[dim]every {node.every} ticks[/]" if node.every > 1 else ""
+        table.add_row(node.name + rate, "\n".join(reads), "\n".join(writes))
+    console = Console()
+    console.print(table)
+    for loss, taught in bus.reach().items():
+        console.print(f"{loss} teaches {', '.join(taught) or 'no module: none that it reaches has weights'}")
+    if out is not None:
+        draw_wiring(bus, out)
+        print(out)
+
+
+def bench(
+    name: str,
+    /,
+    env: str | None = None,
+    seeds: int = 5,
+    json: Path | None = None,
+    quick: bool = False,
+) -> None:
+    """Measure a published number: zero-shot, recall, bus, train.
+
+    Args:
+        name: Which bench.
+        env: Another world than the bench's own.
+        seeds: How many seeds (0, 1, ...).
+        json: Write the rows here, too.
+        quick: A few updates and one short walk, to see that it works; the numbers mean nothing.
+    """
+    from cogarch.bench import bench as measure
+
+    measure(name, env=env, seeds=seeds, json=json, quick=quick, console=Console())
+
+
 def demo(out: Path = Path("runs/demo"), quick: bool = False) -> None:
     """Learn a map, live in worlds never seen, and draw the cells: the main job.
 
@@ -249,6 +311,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "resume": resume,
     "ratemaps": ratemaps,
     "check": check,
+    "bench": bench,
+    "graph": graph,
     "modules": modules,
     "agents": agents,
     "envs": envs,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from rich.console import Console
 
@@ -23,7 +24,7 @@ from cogarch.learning.zero_shot import evaluate
 from cogarch.run import run
 
 WIDTH, TICKS, UPDATES = 20, 3000, 1000
-LIVES = (
+LIVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("square", "cogarch/Square-v0", {"width": WIDTH}),
     ("four-rooms", "MiniGrid-FourRooms-v0", {}),
 )
@@ -90,7 +91,7 @@ def _first_light(out: Path, rows: list[Row]) -> PaperFigure:
     figure = PaperFigure(figsize=(11, 6.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.2))
     _accuracy(left.subplots(), rows)
-    rooms = right.subfigures(len(LIVES) * len(CELLS), 1)
+    rooms = np.atleast_1d(np.asarray(right.subfigures(len(LIVES) * len(CELLS), 1)))
     for room, (life, (topic, cells, score)) in zip(rooms, itertools.product(LIVES, CELLS), strict=True):
         name, env, _ = life
         room.suptitle(f"{cells} in {env}", x=0.01, ha="left", fontsize=8)

@@ -35,9 +35,16 @@ def machine() -> str:
 def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | None, console: Console) -> None:
     """Print the rows as a table, and write them to `path` where one is given."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(*columns, title=f"{bench} · seeds {', '.join(map(str, seeds))} · {machine()}", title_justify="left")
+    same = [c for c in columns if len(rows) > 1 and len({_cell(row.get(c)) for row in rows}) == 1]
+    table = Table(title=f"{bench} · seeds {', '.join(map(str, seeds))} · {machine()}", title_justify="left")
+    if same:  # what is the same in every row is said once
+        table.caption = " · ".join(f"{c} {_cell(rows[0].get(c))}" for c in same)
+    shown = [c for c in columns if c not in same and not c.endswith("_std")]
+    for column in shown:
+        table.add_column(column.replace("_", "\n"))
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        spread = {c: f" ±{row[f'{c}_std']:.2g}" for c in shown if math.isfinite(row.get(f"{c}_std", math.nan))}
+        table.add_row(*(_cell(row.get(c)) + spread.get(c, "") for c in shown))
     console.print(table)
     if path is not None:
         command = shlex.join(["cogarch", *sys.argv[1:]])
@@ -61,7 +68,9 @@ def over_seeds(found: Sequence[Mapping[str, Any]], figures: Sequence[str], count
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
 
 
 def _plain(value: Any) -> Any:

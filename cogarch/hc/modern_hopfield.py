@@ -133,8 +133,10 @@ class ModernHopfield(Module):
         while taken < limit and used:
             settled = torch.where(strength.sum(-1, keepdim=True) > 0, _mix(weights, keys), q)
             converged = (settled - q).norm(dim=-1) < 1e-4
-            if steps is None and bool(converged.all()):
-                break
+            if steps is None:
+                if bool(converged.all()):
+                    break
+                settled = torch.where(converged[:, None], q, settled)  # who has arrived does not wait for the others
             q, taken = settled, taken + 1
             weights, lse = _softmax(self.log_beta.exp() * _dot(keys, q) + strength.log())
             energy = self._energy(q, lse)

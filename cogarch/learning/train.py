@@ -120,26 +120,28 @@ def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> t
     losses = agent.training.losses
     with contextlib.closing(envs.make(world, 1, **options)) as env:
         bus = agent.build(contracts(env), batch=agent.training.batch, seed=seed, learning=True)
+    reach = bus.reach()
     for topic in losses:
-        if topic not in bus.plan.topics:
-            raise ValueError(f"no module writes the loss {topic!r}; {nearest(topic, bus.plan.topics)}")
-    taught = {name for topic in losses for name in bus.reach()[topic] if any(True for _ in _weights(bus, name))}
+        if topic not in reach:
+            raise ValueError(f"no module writes the loss {topic!r}; {nearest(topic, reach)}")
+    taught = {name for topic in losses for name in reach[topic]}
     if not taught:
         raise ValueError(f"{agent.name} has no weight that learns; run it as it is")
     return bus, sorted(taught)
 
 
-def _weights(bus: Bus, name: str) -> Iterator[torch.nn.Parameter]:
-    return (p for p in bus.parts[name].parameters() if p.requires_grad)
+def _weights(bus: Bus, name: str) -> list[torch.nn.Parameter]:
+    return [p for p in bus.parts[name].parameters() if p.requires_grad]
 
 
 def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> RunFolder:
     config, agent = folder.config, folder.beginning
     setup, seed = agent.training, config["seed"]
     for name in bus.parts:
-        if name not in taught and any(True for _ in _weights(bus, name)):
+        if name not in taught and _weights(bus, name):
             losses = ", ".join(setup.losses)
-            console.print(f"[yellow]no loss of {losses} reaches {name}: its weights stay as they are[/]", soft_wrap=True)
+            text = f"[yellow]no loss of {losses} reaches {name}: its weights stay as they are[/]"
+            console.print(text, soft_wrap=True)
     weights = [p for name in taught for p in _weights(bus, name)]
     optimiser = torch.optim.Adam(weights, lr=setup.learning_rate)
     done, spent = _load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)

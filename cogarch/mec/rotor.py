@@ -21,9 +21,9 @@ class Rotor(Module):
     `lattice="hexagonal"`: `modules` modules of `cells` cells, each cell the rectified sum of three waves 60 degrees
     apart at phases of its own, evenly spread (the interference picture of Burgess, Barry & O'Keefe 2007; modules as in
     Stensola et al. 2012). A module has one learned scale and orientation, so with `motion="given"` the map from world
-    to code is a similarity and the lattice cannot shear. `lattice="free"`: `modules * cells / 2` learned wave vectors, the
-    cells their cosines and sines. `scales` are the first and last wave numbers, in rad per cell of the world; the fields
-    of a hexagonal module lie 4 pi / (sqrt(3) k) apart.
+    to code is a similarity and the lattice cannot shear. `lattice="free"`: `modules * cells / 2` learned wave vectors,
+    the cells their cosines and sines. `scales` are the first and last wave numbers, in rad per cell of the world; the
+    fields of a hexagonal module lie 4 pi / (sqrt(3) k) apart.
 
     `motion="given"`: phases turn by `env/motion`. `motion="learned"`: by a displacement learned for each action, gated
     by `env/bump`. In worlds that report `turn, advance` a heading phase runs beside, and `heading_cells` head-direction
@@ -141,7 +141,7 @@ class Rotor(Module):
         if self.lattice == "free":
             g = torch.cat([theta.cos(), theta.sin()], -1) / math.sqrt(self.n_phases)
         else:
-            a, b = theta.unflatten(-1, (-1, 2)).unbind(-1)  # [..., M]
+            a, b = theta[..., 0::2], theta[..., 1::2]  # [..., M]
             c = b - a
             basis = torch.stack([a.cos(), a.sin(), b.cos(), b.sin(), c.cos(), c.sin()], -1)
             g = _unit(torch.relu(basis @ self.waves)).flatten(-2) / math.sqrt(self.n_phases / 2)

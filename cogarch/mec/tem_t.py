@@ -13,7 +13,7 @@ from cogarch.module import Messages, Module, Read, Signal, State, Step
 
 
 class TEMt(Module):
-    """`g_t = normalise(relu(g_{t-1} W_a + b_a))` (after Whittington et al. 2022, eq. 2); a refused move leaves it alone.
+    """`g_t = normalise(relu(g_{t-1} W_a + b_a))` (after Whittington et al. 2022); a refused move leaves it alone.
 
     Normalising inside the recurrence keeps it from growing without bound (free matrices reach NaN). Nothing here
     corrects the code by what is seen, so path integration drifts as the walk goes on.

@@ -148,7 +148,7 @@ def test_phases_of_a_hundred_thousand_steps_ticked_and_played(motion: str) -> No
     k, o = module.log_scale.double().exp(), module.orientation.double()
     for m in range(5):
         for wave, angle in enumerate((0.0, float(np.float32(math.pi / 3)))):
-            phase = float(k[m]) * (walked[0] * math.cos(o[m] + angle) + walked[1] * math.sin(o[m] + angle)) % TURN
+            phase = k[m].item() * (walked[0] * math.cos(o[m].item() + angle) + walked[1] * math.sin(o[m].item() + angle)) % TURN
             gap = abs(float(played["phase"][0, 2 * m + wave]) - float(phase))
             assert min(gap, TURN - gap) < 1e-6, (m, wave)
 
@@ -173,7 +173,7 @@ def peak_of(module: Rotor, cell: int) -> Array:
     """Where the cell's three waves are all in phase, nearest to the origin (from the two phases, solved by hand)."""
     waves = module.waves.double().numpy()
     phases = np.arctan2(waves[[1, 3], cell], waves[[0, 2], cell])
-    k, o = float(module.log_scale.exp()[0]), float(module.orientation[0])
+    k, o = module.log_scale.exp()[0].item(), module.orientation[0].item()
     vectors = k * np.array([[math.cos(o), math.sin(o)], [math.cos(o + math.pi / 3), math.sin(o + math.pi / 3)]])
     found: Array = np.linalg.solve(vectors, phases)
     return found

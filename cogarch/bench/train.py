@@ -1,0 +1,55 @@
+"""How fast the codes learn: environment steps a second, threads, and the memory of the process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+import agents
+from cogarch.bench.report import Row
+from cogarch.learning.train import train
+
+CODES = (
+    ("rotor, motion given", "explorer"),
+    ("rotor, displacements learned", "learner"),
+    ("tem_t", "tem_t"),
+    ("recurrent (LSTM)", "recurrent"),
+)
+
+
+def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console) -> list[Row]:
+    """Rows `code steps_per_second peak_mb`; each code in a process of its own, walking the worlds included."""
+    rows = []
+    for code, name in CODES:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            row = pool.apply(_one, (code, name, env, 20 if quick else 200, seeds[0]))
+        rows.append(row)
+        console.print(f"{code}: {row['steps_per_second']:,.0f} steps/s")
+    for row in rows:
+        row["ratio"] = row["steps_per_second"] / rows[0]["steps_per_second"]
+    return rows
+
+
+def _one(code: str, name: str, env: str | None, updates: int, seed: int) -> Row:
+    agent = agents.load(name)
+    agent = agent.model_copy(update={"training": agent.training.model_copy(update={"updates": updates})})
+    with tempfile.TemporaryDirectory() as out:
+        folder = train(agent, env, seed=seed, out=Path(out) / "run", console=Console(quiet=True))
+        last = (folder.path / "metrics.csv").read_text().splitlines()[-1].split(",")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "code": code,
+        "steps_per_second": float(last[-1]),
+        "peak_mb": peak / (2**20 if sys.platform == "darwin" else 1024),
+        "updates": updates,
+        "env_steps": int(last[1]),
+        "seconds": float(last[-2]),
+        "threads": torch.get_num_threads(),
+    }

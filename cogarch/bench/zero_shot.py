@@ -1,0 +1,110 @@
+"""Zero-shot accuracy of every structural code, trained and untrained, by window of the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import agents
+from cogarch.bench.report import Row, over_seeds
+from cogarch.config import Agent
+from cogarch.folder import RunFolder
+from cogarch.learning.train import resume, train
+from cogarch.learning.zero_shot import evaluate
+
+TRAINED = Path("runs/bench")
+"""Trainings are kept here and used again by the next bench: remove the folder to train anew."""
+WIDTHS = (12, 20, 30)
+WINDOWS = ((0, 100), (0, 512), (512, 1024), (1024, 2048), (2048, 4096))
+FIGURES = ("accuracy", "accuracy_without_way_back", "same", "frequent")
+COUNTS = ("events", "events_without_way_back")
+
+Setting = tuple[str, str, str, dict[str, Any]]
+"""Code, regime, agent, and the options of the world in which it is trained (on top of its own)."""
+
+SQUARES: tuple[Setting, ...] = (
+    ("rotor hexagonal", "motion given", "explorer", {"motion_noise": 0.05}),
+    ("rotor hexagonal", "displacements learned", "learner", {}),
+    ("rotor free", "displacements learned", "free", {}),
+    ("tem_t", "displacements learned", "tem_t", {}),
+    ("recurrent (LSTM)", "displacements learned", "recurrent", {}),
+)
+ROOMS: tuple[Setting, ...] = (
+    ("rotor hexagonal", "motion given", "explorer", {"motion_noise": 0.05}),
+    ("rotor hexagonal", "displacements learned", "learner", {}),
+)
+
+
+def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console) -> list[Row]:
+    """Rows `code env regime motion_noise window events accuracy ... train_updates train_seconds`, means over seeds.
+
+    On squares (the default) trained on widths 5 to 8 and scored on widths never trained; on another `env`, trained on
+    its training seeds and scored on others. Each code stands beside its untrained self.
+    """
+    squares = env in (None, "cogarch/Square-v0")
+    rows = []
+    for code, regime, name, options in SQUARES if squares else ROOMS:
+        for learned in (False, True):
+            found: list[list[Row]] = []
+            for seed in seeds:
+                agent, about = agents.load(name), {"train_updates": 0, "train_seconds": 0.0}
+                if learned:
+                    agent, about = trained(agent, None if squares else env, seed, options, quick, console)
+                about |= {"untrained": not learned}
+                label = {"code": code if learned else f"{code}, untrained", "regime": regime, **about}
+                found.append([label | row for row in _scores(agent, None if squares else env, seed, quick)])
+            rows += [over_seeds(same, (*FIGURES, "train_seconds"), COUNTS) for same in zip(*found, strict=True)]
+            console.print(f"{rows[-1]['code']}, {regime}: accuracy {rows[-1]['accuracy']:.3f} in the last window")
+    untrained = {_key(row): row["accuracy"] for row in rows if row["untrained"]}
+    return [{**row, "untrained": untrained[_key(row)]} for row in rows]
+
+
+def trained(
+    agent: Agent, env: str | None, seed: int, options: dict[str, Any], quick: bool, console: Console
+) -> tuple[Agent, Row]:
+    """The agent as trained by this bench (or by an earlier one), and what that took."""
+    setup = agent.training
+    if env is not None:  # a slow world: fewer updates, and as many codes as there are views in a training walk
+        agent = agent.change("lec", codes=256)
+        setup = setup.model_copy(update={"updates": 200})
+    if quick:
+        setup = setup.model_copy(update={"updates": 20})
+    path = TRAINED / "-".join((agent.name, (env or "squares").rpartition("/")[2], str(setup.updates), str(seed)))
+    if (path / "run.json").exists():
+        folder = RunFolder.open(path)
+        if folder.config["status"] != "done":
+            folder = resume(folder, console)
+    else:
+        agent = agent.model_copy(update={"training": setup})
+        folder = train(agent, env, seed=seed, options=options, out=path, console=console)
+    seconds = float((path / "metrics.csv").read_text().splitlines()[-1].split(",")[6])
+    found = folder.agent if env is None else folder.agent.change("lec", codes=1024)
+    return found, {"train_updates": setup.updates, "train_seconds": seconds}
+
+
+def _scores(agent: Agent, env: str | None, seed: int, quick: bool) -> list[Row]:
+    rows = []
+    for width in WIDTHS if env is None else (None,):
+        for noise in (0.0, 0.05):
+            options = {"motion_noise": noise} | ({"width": width} if width else {})
+            found = evaluate(
+                agent,
+                env or "cogarch/Square-v0",
+                options=options,
+                walks=1 if quick else 4 if width else 2,
+                steps=1024 if quick else 4096 if width else 2048,
+                seed=seed,
+                world_seed=10_000 + 100 * seed,
+                windows=WINDOWS,
+            )
+            where = f"Square {width}x{width}" if width else str(env)
+            rows += [{"env": where, "motion_noise": noise} | row for row in found]
+    return rows
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    code = str(row["code"]).removesuffix(", untrained")
+    return code, row["regime"], row["env"], row["motion_noise"], row["window"]

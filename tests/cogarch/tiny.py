@@ -1,0 +1,97 @@
+"""Small agents, quiet consoles and planted modules that the tests of running, learning and the command line share."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from typing import Any, ClassVar
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+import agents
+from cogarch import Agent, Noise, Step
+from cogarch.lec.one_hot import OneHot
+from cogarch.mec.rotor import Rotor
+from cogarch.module import Messages, State
+
+
+def learner(**training: Any) -> Agent:
+    """The agent that learns its displacements, with a small rotor; 20 updates of 4 walks of 20 ticks unless told."""
+    agent = agents.load("learner").change("mec", modules=2, cells=8)
+    small = {"updates": 20, "batch": 4, "steps": 20, "options": {"width": 4}, **training}
+    modules = {"hc": {"capacity": small["steps"], "merge": 0.0, "beta": 15.0}}
+    return agent.model_copy(update={"training": agent.training.model_copy(update={"modules": modules, **small})})
+
+
+def quiet() -> Console:
+    """A console of 80 columns that keeps what is printed; `said` gives it."""
+    return Console(file=io.StringIO())
+
+
+def said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+class Counted(Rotor):
+    """A rotor that counts the walks that it integrates: one an update, from 0."""
+
+    walks: ClassVar[int] = 0
+
+    def integrate(self, state: State, **reads: Tensor) -> tuple[Messages, State]:
+        n = type(self).walks
+        type(self).walks += 1
+        return self.corrupt(n, *super().integrate(state, **reads))
+
+    def corrupt(self, n: int, said: Messages, state: State) -> tuple[Messages, State]:
+        return said, state
+
+
+class SaysNaN(Counted):
+    """From the 14th update on, its code is not a number from tick 3 on."""
+
+    def corrupt(self, n: int, said: Messages, state: State) -> tuple[Messages, State]:
+        if n >= 13:
+            g = said["mec/g"].clone()
+            g[3:] = float("nan")
+            said = said | {"mec/g": g}
+        return said, state
+
+
+class NaNGradient(Counted):
+    """From the 14th update on, the gradient of its scales is not a number, and every message is."""
+
+    def corrupt(self, n: int, said: Messages, state: State) -> tuple[Messages, State]:
+        if n >= 13:
+            nothing = (self.log_scale.sum() * 0).abs().sqrt()  # 0, with the slope of a square root there
+            said = {topic: x + nothing for topic, x in said.items()}
+        return said, state
+
+
+class Interrupted(Counted):
+    """Ctrl-C is pressed within the 8th update, `presses` times."""
+
+    presses: ClassVar[int] = 1
+
+    def corrupt(self, n: int, said: Messages, state: State) -> tuple[Messages, State]:
+        for _ in range(self.presses if n == 7 else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        return said, state
+
+
+class Drawing(OneHot):
+    """Keeps the noise that it was given in each update."""
+
+    drawn: ClassVar[list[Tensor]] = []
+
+    def steps(self) -> list[Step]:
+        *first, compare = super().steps()
+        return [*first, Step(compare.method, compare.reads, compare.writes, {"u": Noise((2,))})]
+
+    def compare(self, x: Tensor, x_predicted: Tensor, u: Tensor) -> Messages:  # type: ignore[override]
+        if not torch.is_inference(u) and torch.is_grad_enabled() and u.device.type != "meta":
+            self.drawn.append(u.clone())
+        return super().compare(x, x_predicted)
