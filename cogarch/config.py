@@ -122,7 +122,7 @@ def load_weights(bus: Bus, path: Path) -> None:
     tensors, meta = files.load_tensors(path)
     own = bus.parts.state_dict()
     swapped = {role for role in bus.parts if meta.get(f"use.{role}", _kind(bus, role)) != _kind(bus, role)}
-    for name in sorted(own.keys() | tensors.keys()):
+    for name in (*sorted(tensors), *sorted(own)):
         role = name.partition(".")[0]
         if role in swapped or (role not in bus.parts and f"use.{role}" in meta):
             continue

@@ -32,10 +32,12 @@ def draw_wiring(bus: Bus, path: Path) -> None:
 def wiring_figure(bus: Bus) -> Figure:
     """Time runs down: steps in the order of a tick. Full dots write, open dots read; a number is a delay in ticks."""
     plan = bus.plan
-    steps = ["the world", *(node.name for node in plan.order)]
+    steps = ["the world", *(node.name for node in plan.order), "the world "]
     row = {name: i for i, name in enumerate(steps)}
     written = {topic: row[plan.writer(topic)] for topic in plan.topics}
     reads = [(row[node.name], read.topic, read.delay) for node in plan.order for read in node.reads.values()]
+    if "executive/action" in plan.topics:  # the world moves, and the next tick begins
+        reads.append((len(steps) - 1, "executive/action", 0))
     heard = {topic for _, topic, _ in reads}
     # the world says much that an agent may not listen to; what a module says is shown in any case
     lines = sorted((t for t in plan.topics if t in heard or t not in plan.inputs), key=lambda t: (written[t], t))

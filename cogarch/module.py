@@ -112,6 +112,11 @@ class Module(nn.Module):
     over_time: Mapping[tuple[str, ...], str] = {}
     every: int = 1
 
+    def __init__(self, topics: Mapping[str, Signal] | None = None) -> None:
+        """`topics` are the contracts of the world and of the roles before; a module that sizes itself by them, or has
+        settings, takes them in a constructor of its own: `__init__(self, topics, *, setting=default)`."""
+        super().__init__()
+
     def steps(self) -> Sequence[Step]:
         """The steps, in the order in which those with state run within a tick."""
         raise NotImplementedError(f"{type(self).__name__} has no steps: define steps(self) and return a list of Step")

@@ -9,14 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.table import Table
 
 import agents
 import analysis
 from analysis.style import PaperFigure
-from cogarch.bench.report import Row, publish
+from cogarch.bench.report import Row
 from cogarch.config import Agent
 from cogarch.folder import RunFolder
 from cogarch.learning.train import train
@@ -46,19 +47,20 @@ def demo(out: Path, *, quick: bool = False) -> None:
 
     console.rule("1. learn a map: how far does each action carry me? (squares 5 to 8 wide)", align="left")
     folder = train(learner.model_copy(update={"training": setup}), out=out / "learned")
-    seconds = time.perf_counter() - began
     learned = folder.agent
 
     console.rule(f"2. predict the unseen: zero-shot in squares {WIDTH} wide, never trained on", align="left")
-    rows = []
-    for code, agent, regime, updates in (
-        ("rotor", explorer, "motion given", 0),
-        ("rotor", learned, "displacements learned", setup.updates),
-        ("rotor, untrained", learner, "displacements learned", 0),
+    rows: list[Row] = []
+    for agent, regime, noise, updates in (
+        (explorer, "motion given", 0.0, 0),
+        (explorer, "motion given", 0.05, 0),
+        (learned, "displacements learned", 0.0, setup.updates),
+        (learner, "displacements learned", 0.0, 0),
     ):
-        for noise in (0.0, 0.05) if regime == "motion given" else (0.0,):
-            rows += _zero_shot(code, agent, regime, noise, updates, seconds if updates else 0.0)
-    publish("demo", rows, [0], out / "zero_shot.json", console)
+        options = {"width": WIDTH, "motion_noise": noise}
+        found = evaluate(agent, "cogarch/Square-v0", options=options, walks=2, steps=2048)
+        rows += [{"regime": regime, "motion_noise": noise, "train_updates": updates, **row} for row in found]
+    _table(rows, console)
 
     console.rule("3. live in worlds never seen, and draw the cells", align="left")
     lives: list[tuple[str, Agent, str, dict[str, Any]]] = [
@@ -77,23 +79,35 @@ def demo(out: Path, *, quick: bool = False) -> None:
     console.print(f"\n[bold]{paths[0]}[/] shows it all on one page; the demo took {minutes:.1f} minutes.")
 
 
-def _zero_shot(code: str, agent: Agent, regime: str, noise: float, updates: int, seconds: float) -> list[Row]:
-    options = {"width": WIDTH, "motion_noise": noise}
-    found = evaluate(agent, "cogarch/Square-v0", options=options, walks=2, steps=2048)
-    about = {"code": code, "env": f"Square {WIDTH}x{WIDTH}", "regime": regime, "motion_noise": noise}
-    keep = ("window", "events", "accuracy", "accuracy_without_way_back", "chance", "frequent")
-    trained = {"train_updates": updates, "train_seconds": round(seconds, 1)}
-    return [{**about, **{key: row[key] for key in keep}, **trained} for row in found]
+def _table(rows: list[Row], console: Console) -> None:
+    """A line a code, a column a window: accuracy, and without the way back over a walked edge."""
+    windows = {row["window"]: row["events"] for row in rows}
+    table = Table(box=SIMPLE, padding=(0, 1), pad_edge=False)
+    for head in ("code", *(f"ticks {window}\n{events} events" for window, events in windows.items())):
+        table.add_column(head)
+    for kind in dict.fromkeys(_kind(row) for row in rows):
+        own = [row for row in rows if _kind(row) == kind]
+        table.add_row(kind, *(f"{r['accuracy']:.3f} ({r['accuracy_without_way_back']:.3f})" for r in own))
+    frequent = {row["window"]: row["frequent"] for row in rows}
+    table.add_row("[dim]always the most frequent object[/]", *(f"[dim]{frequent[w]:.3f}[/]" for w in windows))
+    table.add_row("[dim]chance[/]", *(f"[dim]{rows[0]['chance']:.3f}[/]" for _ in windows))
+    console.print(table)
+    console.print("in brackets: without the way back over an edge walked before", style="dim")
+
+
+def _kind(row: Row) -> str:
+    learned = f" after {row['train_updates']} updates" if row["train_updates"] else ", untrained"
+    return f"{row['regime']}{learned}{f', noise {noise}' if (noise := row['motion_noise']) else ''}"
 
 
 def _first_light(out: Path, rows: list[Row]) -> PaperFigure:
     """One page: the prediction of the unseen, a path, and the best cells of MEC and HC in both worlds."""
     figure = PaperFigure(figsize=(11, 6.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 2.2))
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1, 2.2))
+    left, right = halves
     _accuracy(left.subplots(), rows)
-    rooms = np.atleast_1d(np.asarray(right.subfigures(len(LIVES) * len(CELLS), 1)))
-    for room, (life, (topic, cells, score)) in zip(rooms, itertools.product(LIVES, CELLS), strict=True):
-        name, env, _ = life
+    rooms: Any = right.subfigures(len(LIVES) * len(CELLS), 1)
+    for room, ((name, env, _), (topic, cells, score)) in zip(rooms, itertools.product(LIVES, CELLS), strict=True):
         room.suptitle(f"{cells} in {env}", x=0.01, ha="left", fontsize=8)
         _cells(room.subplots(1, 8), RunFolder.open(out / name), topic, score)
     return figure
@@ -101,19 +115,16 @@ def _first_light(out: Path, rows: list[Row]) -> PaperFigure:
 
 def _accuracy(ax: Axes, rows: list[Row]) -> None:
     windows = list(dict.fromkeys(row["window"] for row in rows))
-    kinds = list(dict.fromkeys((row["code"], row["regime"], row["motion_noise"]) for row in rows))
-    for code, regime, noise in kinds:
-        own = [row for row in rows if (row["code"], row["regime"], row["motion_noise"]) == (code, regime, noise)]
-        label = f"{regime}{', untrained' if 'untrained' in code else ''}{f', noise {noise}' if noise else ''}"
-        ax.plot(
-            [windows.index(r["window"]) for r in own], [r["accuracy"] for r in own], "o-", label=label, clip_on=False
-        )
+    for i, label in enumerate(dict.fromkeys(_kind(row) for row in rows)):
+        own = [row["accuracy"] for row in rows if _kind(row) == label]
+        # each mark smaller than the one below it: codes that are equally right stay visible
+        ax.plot(own, "o-", ms=11 - 2.5 * i, lw=3.4 - 0.8 * i, label=label, clip_on=False)
     ax.axhline(rows[0]["chance"], color="0.6", ls=":", label="chance")
     ax.set(ylim=(0, 1), ylabel="zero-shot accuracy", xlabel="window of the walk (ticks)", xticks=range(len(windows)))
-    ax.set_xticklabels(windows)
-    ax.set_title(f"The unseen link, predicted\nsquares {WIDTH} wide, never trained on", loc="left", fontsize=9)
+    ax.set_xticklabels(windows, fontsize=8)
+    ax.set_title(f"The unseen link, predicted\n(squares {WIDTH} wide, never trained on)", loc="left", fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.08))
+    ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 0.16))
 
 
 def _cells(axes: Any, life: RunFolder, topic: str, score: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -36,12 +37,13 @@ def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | 
     """Print the rows as a table, and write them to `path` where one is given."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     same = [c for c in columns if len(rows) > 1 and len({_cell(row.get(c)) for row in rows}) == 1]
-    table = Table(title=f"{bench} · seeds {', '.join(map(str, seeds))} · {machine()}", title_justify="left")
+    title = f"{bench} · seeds {', '.join(map(str, seeds))} · {machine()}"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=0, pad_edge=False)
     if same:  # what is the same in every row is said once
         table.caption = " · ".join(f"{c} {_cell(rows[0].get(c))}" for c in same)
     shown = [c for c in columns if c not in same and not c.endswith("_std")]
     for column in shown:
-        table.add_column(column.replace("_", "\n"))
+        table.add_column(column.replace("_", "\n"), overflow="fold")
     for row in rows:
         spread = {c: f" ±{row[f'{c}_std']:.2g}" for c in shown if math.isfinite(row.get(f"{c}_std", math.nan))}
         table.add_row(*(_cell(row.get(c)) + spread.get(c, "") for c in shown))

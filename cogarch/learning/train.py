@@ -241,7 +241,7 @@ def _update(
     total.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(weights, setup.clip)
     if not bool(total.isfinite()) or not bool(norm.isfinite()):
-        raise Diverged(_culprit(bus, batch.walk, update))
+        raise Diverged(_culprit(bus, batch.walk, update, total))
     optimiser.step()
     if not report:
         return {}
@@ -259,24 +259,30 @@ def _begin(bus: Bus, update: int) -> None:
     bus.episode += update
 
 
-def _culprit(bus: Bus, walk: Messages, update: int) -> str:
-    """Where the first number that is not finite appeared: by tick, then by the order of a tick, else in a gradient."""
+def _culprit(bus: Bus, walk: Messages, update: int, total: Tensor) -> str:
+    """Where the first number that is not finite appeared: in a message, else in the sum of the losses or a gradient.
+
+    What is played at once is looked at in the order of playing: attention spreads a NaN to ticks before it.
+    """
     _begin(bus, update)
     with torch.no_grad():
         said = bus.play(walk)
-    order = [*bus.plan.inputs, *(topic for node in bus.plan.order for topic in node.step.writes)]
-    bad = [
-        (int((~said[topic].isfinite()).flatten(1).any(1).nonzero()[0]), order.index(topic), topic)
-        for topic in order
-        if said[topic].dtype.is_floating_point and not bool(said[topic].isfinite().all())
-    ]
-    if bad:
-        t, _, topic = min(bad)
-        return f"{topic!r}, written by {bus.plan.writer(topic)}, is not finite at tick {t} of the walk"
+    played = [[topic for node in group.nodes for topic in node.step.writes] for group in bus.plan.groups]
+    for topics in (bus.plan.inputs, *played):
+        bad = [
+            (int((~said[topic].isfinite()).flatten(1).any(1).nonzero()[0]), i, topic)
+            for i, topic in enumerate(topics)
+            if said[topic].dtype.is_floating_point and not bool(said[topic].isfinite().all())
+        ]
+        if bad:
+            t, _, topic = min(bad)
+            return f"{topic!r}, written by {bus.plan.writer(topic)}, is not finite at tick {t} of the walk"
+    if not bool(total.isfinite()):
+        return "the sum of the losses is not finite, though every message is"
     for name, p in bus.parts.named_parameters():
         if p.grad is not None and not bool(p.grad.isfinite().all()):
             return f"the gradient of {name!r} is not finite, though every message is"
-    return "the loss is not finite, though every message is: a sum overflowed"
+    return "the norm of the gradient is not finite, though every message is: a sum overflowed"
 
 
 def _save_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer, done: int, seconds: float) -> None:

@@ -59,5 +59,5 @@ class TEMt(Module):
     def _moved(self, g: Tensor, action: Tensor, bump: Tensor, matrices: Tensor) -> Tensor:
         stays = (action < 0) | bump  # [B, 1]
         a = action.clamp(min=0)[..., None].expand(-1, 1, self.n)
-        there = torch.addmm(self.bias.flatten(), g, matrices).unflatten(-1, (self.actions, self.n))  # [B, A, n]
+        there = torch.addmm(self.bias.flatten(), g, matrices).view(-1, self.actions, self.n)  # [B, A, n]
         return torch.where(stays, g, F.normalize(there.gather(1, a)[:, 0].relu(), dim=-1, eps=1e-6))

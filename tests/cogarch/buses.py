@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cogarch import Bus, Module, Signal, Step
+from cogarch import Bus, Module, Noise, Read, Signal, Step
 from cogarch.executive.explorer import Explorer
 from cogarch.hc.modern_hopfield import ModernHopfield
 from cogarch.lec.one_hot import OneHot
 from cogarch.mec.rotor import Rotor
-from cogarch.module import Messages
+from cogarch.module import Messages, State
 
 X = Signal((2,))
 START = Signal(dtype=torch.bool)
@@ -116,7 +117,7 @@ def square_walk(
 
 
 def live(bus: Bus, walk: Messages) -> Messages:
-    """Tick through a walk as the run loop does, rows restarted where an episode begins; every topic `[T, B, *shape]`."""
+    """Tick through a walk as the run loop does, rows restarted where an episode begins; all topics `[T, B, *shape]`."""
     said: list[Messages] = []
     for t in range(len(next(iter(walk.values())))):
         if "env/start" in walk:
@@ -130,5 +131,84 @@ def assert_equal(a: Messages, b: Messages, **tolerance: float) -> None:
     assert a.keys() == b.keys()
     for topic in a:
         torch.testing.assert_close(
-            a[topic], b[topic], equal_nan=True, msg=lambda m, topic=topic: f"{topic}: {m}", **({"rtol": 0, "atol": 0} | tolerance)
+            a[topic],
+            b[topic],
+            equal_nan=True,
+            msg=lambda m, topic=topic: f"{topic}: {m}",
+            **({"rtol": 0, "atol": 0} | tolerance),
         )
+
+
+# --- a small agent that uses everything: delays, a loop through time, noise, state in every form ----------------------
+
+
+class Leaky(Module):
+    """Integrates, with noise, and remembers two things in one state tree; two steps, one call for both."""
+
+    role = "mec"
+    over_time = {("charge", "fire"): "charge_and_fire"}
+
+    def steps(self) -> list[Step]:
+        return [
+            Step("charge", {"x": "env/x"}, {"mec/g_path": X}, {"u": Noise((2,))}, state=True),
+            Step("fire", {"g": "mec/g_path", "late": Read("env/x", delay=3)}, {"mec/g": X}, state=True),
+        ]
+
+    def init(self, batch: int) -> State:
+        return {"charge": torch.zeros(batch, 2), "fired": ({"times": torch.zeros(batch, dtype=torch.int64)},)}
+
+    def charge(self, state: State, x: Tensor, u: Tensor) -> tuple[Messages, State]:
+        charge = state["charge"] * 0.5 + x + 0.1 * u
+        return {"mec/g_path": charge}, state | {"charge": charge}
+
+    def fire(self, state: State, g: Tensor, late: Tensor) -> tuple[Messages, State]:
+        times = state["fired"][0]["times"] + (g[:, 0] > 0)
+        return {"mec/g": g + late + times[:, None]}, state | {"fired": ({"times": times},)}
+
+    def charge_and_fire(self, state: State, x: Tensor, u: Tensor, late: Tensor) -> tuple[Messages, State]:
+        path, fired = [], []
+        for now, noise, before in zip(x, u, late, strict=True):
+            writes, state = self.charge(state, now, noise)
+            path.append(writes["mec/g_path"])
+            writes, state = self.fire(state, path[-1], before)
+            fired.append(writes["mec/g"])
+        return {"mec/g_path": torch.stack(path), "mec/g": torch.stack(fired)}, state
+
+
+def small(batch: int = 2, seed: int = 0) -> Bus:
+    """`Leaky`, a step without state that dreams, and two modules tied in a loop through time."""
+    a = part(
+        Step(
+            "say", {"b": Read("world/b", delay=2), "g": "mec/g"}, {"hc/a": X}, {"u": Noise((2,), "uniform")}, state=True
+        ),
+        init=lambda batch: {"sum": torch.zeros(batch, 2)},
+        say=lambda state, b, g, u: ({"hc/a": b.tanh() + g + u}, {"sum": state["sum"] * 0.9 + b.tanh()}),
+    )
+    b = part(
+        Step("say", {"a": "hc/a", "x": Read("env/x", delay=1)}, {"world/b": X}), say=lambda a, x: {"world/b": a - x}
+    )
+    c = part(Step("say", {}, {"lec/dream": X}, {"u": Noise((2,))}), say=lambda u: {"lec/dream": u})
+    modules = {"mec": Leaky(), "hc": a, "world": b, "lec": c}
+    return Bus({"env/x": Signal((2,), fill=-1.0), "env/start": START}, modules, batch=batch, seed=seed)
+
+
+def small_walk(ticks: int, batch: int = 2, seed: int = 0, again: float = 0.0) -> Messages:
+    rng = np.random.default_rng(seed)
+    starts = rng.random((ticks, batch, 1)) < again
+    starts[0] = True
+    x = rng.normal(size=(ticks, batch, 2)).astype(np.float32)
+    return {"env/x": torch.from_numpy(x), "env/start": torch.from_numpy(starts)}
+
+
+def pieces(walk: Messages, cuts: list[int]) -> list[Messages]:
+    length = len(walk["env/start"])
+    ends = [0, *sorted({c for c in cuts if 0 < c < length}), length]
+    return [{k: x[a:b] for k, x in walk.items()} for a, b in itertools.pairwise(ends)]
+
+
+def join(played: list[Messages]) -> Messages:
+    return {topic: torch.cat([p[topic] for p in played]) for topic in played[0]}
+
+
+def cut(walk: Messages, a: int, b: int | None = None) -> Messages:
+    return {k: x[a:b] for k, x in walk.items()}

@@ -1,4 +1,4 @@
-"""The modern Hopfield memory against its formulas in numpy, published retrieval, and what it promises when it is full."""
+"""The modern Hopfield memory against its formulas in numpy, published retrieval, and what it promises when full."""
 
 from __future__ import annotations
 
@@ -366,7 +366,7 @@ def test_well_separated_patterns_are_fixed_points() -> None:
 
 @torch.no_grad()
 def test_similar_patterns_melt_into_a_metastable_mean() -> None:
-    """Ramsauer et al. 2021: between patterns that are close, a fixed point near their mean. Sharper recall parts them."""
+    """Ramsauer et al. 2021: amid patterns that are close, a fixed point near their mean; sharper recall parts them."""
     cluster = F.normalize(torch.ones(20) + 0.2 * rand(5, 1, 20), dim=-1)
     others = F.normalize(rand(5, 1, 20, seed=3) - 2, dim=-1)
     patterns = torch.cat([cluster, others])

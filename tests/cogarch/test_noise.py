@@ -20,7 +20,7 @@ from cogarch.noise import _mix, draw, key
 GOLDEN, MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 UNIFORM, NORMAL = Noise((1,), "uniform"), Noise((1,), "normal")
 ROSETTA = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
-"""The first outputs of SplitMix64 seeded with 1234567, as published (rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64)."""
+"""The first outputs of SplitMix64 seeded with 1234567, as published (rosettacode.org, Pseudo-random numbers)."""
 
 
 class SplitMix64:
@@ -86,9 +86,7 @@ def test_keys_by_hand() -> None:
         assert key(seed, name, stream) == signed(h)
 
 
-@given(
-    st.integers(0, 2**31), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**9), st.integers(1, 5)
-)
+@given(st.integers(0, 2**31), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**9), st.integers(1, 5))
 def test_draws_are_those_of_the_reference(seed: int, row: int, episode: int, tick: int, n: int) -> None:
     k = key(seed, "mec.move.u", 0)
     want = expected(k, row, episode, tick, n)

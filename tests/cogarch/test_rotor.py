@@ -26,7 +26,9 @@ def rotor(unit: str = "dx, dy", **settings: Any) -> Rotor:
 
 
 def bus(module: Rotor, motion: str = "dx, dy", batch: int = 1) -> Bus:
-    return Bus({topic: s for topic, s in env(motion).items() if topic != "env/observation"}, {"mec": module}, batch=batch)
+    return Bus(
+        {topic: s for topic, s in env(motion).items() if topic != "env/observation"}, {"mec": module}, batch=batch
+    )
 
 
 def codes(module: Rotor, steps: Array) -> Array:
@@ -81,7 +83,7 @@ def test_the_waves_are_a_sum_of_shifted_cosines() -> None:
 
 
 def test_phases_of_the_cells_are_spread_evenly() -> None:
-    """The largest hole in the phases of 32 cells is not far from what a square grid of 32 leaves; chance leaves more."""
+    """The largest hole in the phases of 32 cells is not far from that of a square grid; chance leaves larger ones."""
     waves = _waves(32).double().numpy()
     phases = np.arctan2(waves[[1, 3]], waves[[0, 2]]).T  # [32, 2]
     ticks = np.arange(0, TURN, TURN / 40)
@@ -132,8 +134,7 @@ def test_phases_of_a_hundred_thousand_steps_ticked_and_played(motion: str) -> No
     felt = torch.from_numpy(rng.normal(size=(100_000, 1, 2)) * 0.5).float()
     _, played = module.integrate(module.init(1), motion=felt)
     state = module.init(1)
-    # the step itself, without the code that is spoken of it
-    turn, step = module._felt(motion=felt)
+    turn, _ = module._felt(motion=felt)
     headings = (turn.cumsum(0) % TURN).numpy()
     for t in range(0, 100_000, 1000):
         _, state = module.integrate(state, motion=felt[t : t + 1000])
@@ -148,7 +149,11 @@ def test_phases_of_a_hundred_thousand_steps_ticked_and_played(motion: str) -> No
     k, o = module.log_scale.double().exp(), module.orientation.double()
     for m in range(5):
         for wave, angle in enumerate((0.0, float(np.float32(math.pi / 3)))):
-            phase = k[m].item() * (walked[0] * math.cos(o[m].item() + angle) + walked[1] * math.sin(o[m].item() + angle)) % TURN
+            phase = (
+                k[m].item()
+                * (walked[0] * math.cos(o[m].item() + angle) + walked[1] * math.sin(o[m].item() + angle))
+                % TURN
+            )
             gap = abs(float(played["phase"][0, 2 * m + wave]) - float(phase))
             assert min(gap, TURN - gap) < 1e-6, (m, wave)
 
@@ -279,7 +284,9 @@ def test_head_direction_cells() -> None:
     """Each fires for a half turn around its own direction, by the cosine; turns alone leave the grid cells alone."""
     module = rotor("turn, advance", heading_cells=8)
     headings = np.linspace(0, TURN, 50, endpoint=False)
-    code = module.move(module.init(50), motion=torch.from_numpy(np.stack([headings, 0 * headings], 1)).float())[0]["mec/g"]
+    code = module.move(module.init(50), motion=torch.from_numpy(np.stack([headings, 0 * headings], 1)).float())[0][
+        "mec/g"
+    ]
     rates = np.maximum(np.cos(headings[:, None] - np.arange(8) * TURN / 8), 0)
     want = rates / np.linalg.norm(rates, axis=1, keepdims=True) * 0.2**0.5  # as much as one of five modules
     np.testing.assert_allclose(code[:, -8:].numpy(), want, atol=1e-5)
@@ -345,7 +352,9 @@ def test_motion_in_another_unit() -> None:
     with pytest.raises(ValueError, match=r"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is in 'metres'"):
         Rotor(env() | {"env/motion": Signal((2,), unit="metres")})
     module = rotor()
-    with pytest.raises(ValueError, match=r"the world writes float32 \[2\] in 'turn, advance', mec.move\(motion\) takes unit 'dx, dy'"):
+    with pytest.raises(
+        ValueError, match=r"the world writes float32 \[2\] in 'turn, advance', mec.move\(motion\) takes unit 'dx, dy'"
+    ):
         bus(module, "turn, advance")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -80,7 +79,13 @@ def test_the_future_is_not_to_be_had() -> None:
 )
 def test_misfits_name_both_ends(read: Read, texts: list[str]) -> None:
     mend = f"change the {'shape' if read.shape else 'dtype' if read.dtype else 'unit'} of one of the two ends"
-    fails(f"{read.topic!r} does not fit", *texts, mend, mec=copy("mec/g", Signal((2,), unit="rad")), hc=copy("hc/p", of=read))
+    fails(
+        f"{read.topic!r} does not fit",
+        *texts,
+        mend,
+        mec=copy("mec/g", Signal((2,), unit="rad")),
+        hc=copy("hc/p", of=read),
+    )
 
 
 def test_what_fits_is_wired() -> None:
@@ -204,7 +209,10 @@ def stateful(say: Callable[..., object], init: Callable[[int], Any] | None = Non
         (lambda x: {"mec/g": x[:1]}, "made float32 [1, 2] for 2 agents"),
         (lambda x: {"mec/g": x.double()}, "declared float32 [2] for each agent, made float64 [2, 2] for 2 agents"),
         (lambda x: {"mec/g": 0.0}, "made a float for 2 agents"),
-        (lambda x: {"mec/g": x @ torch.ones(3, 3)}, "mec.say fails on x = 'env/x' float32 [2] in 'cells': RuntimeError: "),
+        (
+            lambda x: {"mec/g": x @ torch.ones(3, 3)},
+            "mec.say fails on x = 'env/x' float32 [2] in 'cells': RuntimeError: ",
+        ),
         (lambda y: {"mec/g": y}, "mec.say fails on x = 'env/x' float32 [2] in 'cells': TypeError: "),
     ],
 )
@@ -216,9 +224,15 @@ def test_a_step_that_returns_the_wrong_thing(say: Callable[..., object], text: s
     ("say", "text"),
     [
         (lambda state, x: {"mec/g": x}, "a step with state returns (writes, state); it returned a dict"),
-        (lambda state, x: ({"mec/g": x}, {}), "mec.say gives its state back changed in kind: 'h' was float32 [2, 3], came back nothing"),
+        (
+            lambda state, x: ({"mec/g": x}, {}),
+            "mec.say gives its state back changed in kind: 'h' was float32 [2, 3], came back nothing",
+        ),
         (lambda state, x: ({"mec/g": x}, state | {"k": x}), "'k' was nothing, came back float32 [2, 2]"),
-        (lambda state, x: ({"mec/g": x}, {"h": state["h"].double()}), "'h' was float32 [2, 3], came back float64 [2, 3]"),
+        (
+            lambda state, x: ({"mec/g": x}, {"h": state["h"].double()}),
+            "'h' was float32 [2, 3], came back float64 [2, 3]",
+        ),
         (lambda state, x: ({"mec/g": x}, {"h": state["h"][:, :1]}), "'h' was float32 [2, 3], came back float32 [2, 1]"),
         (lambda state, x: ({"mec/g": x}, {"h": [1]}), "TypeError: state 'h' is a list; only tensors"),
     ],
@@ -239,7 +253,10 @@ def test_state_without_a_row_for_each_agent() -> None:
     def keep(state: State, x: Tensor) -> tuple[Messages, State]:
         return {"mec/g": x}, state
 
-    fails("mec.init(2) makes 'h' as float32 [7]; state has one row an agent: [2, ...]", mec=stateful(keep, lambda b: {"h": torch.zeros(7)}))
+    fails(
+        "mec.init(2) makes 'h' as float32 [7]; state has one row an agent: [2, ...]",
+        mec=stateful(keep, lambda b: {"h": torch.zeros(7)}),
+    )
     fails("mec.init(2) makes 'h' as float32 []", mec=stateful(keep, lambda b: {"h": torch.zeros(())}))
     fails("mec.say fails on", "state 'h' is a int", mec=stateful(keep, lambda b: {"h": 0}))
 
@@ -273,8 +290,11 @@ def test_a_module_that_does_not_branch_is_proved_without_computing() -> None:
 
 
 def test_names_that_cannot_be() -> None:
-    fails("mec.say: Part has no method 'say'".replace("mec.say: ", "mec.say: "), mec=part(Step("say", {}, {"mec/g": X})))
-    fails("mec.say is listed as two steps", mec=part(Step("say", {}, {"mec/g": X}), Step("say", {}, {"mec/h": X}), say=dict))
+    fails("mec.say: Part has no method 'say'", mec=part(Step("say", {}, {"mec/g": X})))
+    fails(
+        "mec.say is listed as two steps",
+        mec=part(Step("say", {}, {"mec/g": X}), Step("say", {}, {"mec/h": X}), say=dict),
+    )
     with pytest.raises(WiringError, match="a module cannot be called 'm-e c': letters"):
         wire(WORLD, {"m-e c": copy("mec/g")})
     fails(
@@ -301,7 +321,10 @@ def both(first: Step, second: Step, **over_time: str) -> Module:
 
 
 def test_over_time_names_that_clash() -> None:
-    one, two = Step("one", {"x": "env/x"}, {"mec/a": X}, state=True), Step("two", {"x": "mec/a"}, {"mec/b": X}, state=True)
+    one, two = (
+        Step("one", {"x": "env/x"}, {"mec/a": X}, state=True),
+        Step("two", {"x": "mec/a"}, {"mec/b": X}, state=True),
+    )
     fails(
         "mec.whole runs steps that call two things by one name, 'x': 'env/x' and 'mec/a'; give them different names",
         mec=both(one, two, one_two="whole"),
@@ -314,18 +337,30 @@ def test_over_time_names_that_clash() -> None:
 
 
 def test_over_time_names_what_is_there() -> None:
-    one, two = Step("one", {"x": "env/x"}, {"mec/a": X}, state=True), Step("two", {"x": "env/x"}, {"mec/b": X}, state=True)
+    one, two = (
+        Step("one", {"x": "env/x"}, {"mec/a": X}, state=True),
+        Step("two", {"x": "env/x"}, {"mec/b": X}, state=True),
+    )
     fails("mec: over_time runs 'tow', which is no step; did you mean 'two'?", mec=both(one, two, one_tow="whole"))
-    fails(re.escape("mec.hole: Part has no method 'hole'").replace("\\", ""), mec=both(one, two, one_two="hole"))
+    fails("mec.hole: Part has no method 'hole'", mec=both(one, two, one_two="hole"))
 
 
 def test_a_loop_through_others_is_ticked_even_with_over_time() -> None:
     one = Step("one", {"x": Read("hc/p", delay=1)}, {"mec/a": X}, state=True)
-    two = Step("two", {"x": "env/x"}, {"mec/b": X}, state=True)
-    plan = wire(WORLD, {"mec": part(one, init=lambda b: {"h": torch.zeros(b)}, over_time={("one",): "whole"}, whole=dict,
-                                     one=lambda state, x: ({"mec/a": x}, state)), "hc": copy("hc/p", of="mec/a")})
+    plan = wire(
+        WORLD,
+        {
+            "mec": part(
+                one,
+                init=lambda b: {"h": torch.zeros(b)},
+                over_time={("one",): "whole"},
+                whole=dict,
+                one=lambda state, x: ({"mec/a": x}, state),
+            ),
+            "hc": copy("hc/p", of="mec/a"),
+        },
+    )
     assert [(g.kind, [n.module for n in g.nodes]) for g in plan.groups] == [("tick", ["mec", "hc"])]
-    del two
 
 
 def test_topics_that_differ_in_a_mark_are_told_apart() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 import signal
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 import agents
-from cogarch import Agent, Noise, Step
+from cogarch import Agent, Module, Noise, Signal, Step
+from cogarch.executive.explorer import Explorer
 from cogarch.lec.one_hot import OneHot
 from cogarch.mec.rotor import Rotor
 from cogarch.module import Messages, State
@@ -24,6 +26,11 @@ def learner(**training: Any) -> Agent:
     small = {"updates": 20, "batch": 4, "steps": 20, "options": {"width": 4}, **training}
     modules = {"hc": {"capacity": small["steps"], "merge": 0.0, "beta": 15.0}}
     return agent.model_copy(update={"training": agent.training.model_copy(update={"modules": modules, **small})})
+
+
+def planted(mec: str) -> Agent:
+    """The same with one of the rotors below."""
+    return learner().change("mec", use=f"tiny:{mec}")
 
 
 def quiet() -> Console:
@@ -95,3 +102,28 @@ class Drawing(OneHot):
         if not torch.is_inference(u) and torch.is_grad_enabled() and u.device.type != "meta":
             self.drawn.append(u.clone())
         return super().compare(x, x_predicted)
+
+
+class Weightless(Module):
+    """A code that does not change, and nothing to learn."""
+
+    role = "mec"
+
+    def __init__(self, topics: Mapping[str, Signal]) -> None:
+        super().__init__()
+
+    def steps(self) -> list[Step]:
+        g = Signal((3,))
+        return [Step("stand", {"bump": "env/bump"}, {"mec/g_path": g, "mec/g": g})]
+
+    def stand(self, bump: Tensor) -> Messages:
+        g = torch.ones(len(bump), 3, device=bump.device)
+        return {"mec/g_path": g, "mec/g": g}
+
+
+class Unreached(Explorer):
+    """Walks at random, with a weight that no loss knows of."""
+
+    def __init__(self, topics: Mapping[str, Signal]) -> None:
+        super().__init__(topics, policy="uniform")
+        self.idle = nn.Parameter(torch.tensor(3.0))
