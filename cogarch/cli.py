@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 import cogarch
+from cogarch.folder import RunFolder
 
 _MODULE = Annotated[
     tuple[str, ...],
@@ -110,7 +111,7 @@ def run(
         options=_pairs(options),
         out=out,
     )
-    print(folder.path)
+    _end(folder)
 
 
 def train(
@@ -146,7 +147,7 @@ def train(
             raise ValueError(f"--updates {updates}: it is 0 or more")
         wired = wired.model_copy(update={"training": wired.training.model_copy(update={"updates": updates})})
     folder = learn(wired, env, seed=seed, options=_pairs(options), out=out, save_every=save_every)
-    print(folder.path)
+    _end(folder)
 
 
 def resume(run: Path, /) -> None:
@@ -155,10 +156,9 @@ def resume(run: Path, /) -> None:
     Args:
         run: Its folder.
     """
-    from cogarch.folder import RunFolder
     from cogarch.learning.train import resume as go_on
 
-    print(go_on(RunFolder.open(run)).path)
+    _end(go_on(RunFolder.open(run)))
 
 
 def ratemaps(
@@ -336,6 +336,13 @@ def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...]) -> cogar
             raise ValueError(f"--set {item}: it is ROLE.SETTING=VALUE, such as hc.capacity=2048")
         agent = agent.change(role, **{setting: _value(value)})
     return agent
+
+
+def _end(folder: RunFolder) -> None:
+    """Print where it lies; what was interrupted ends as an interrupted command does."""
+    print(folder.path)
+    if folder.config["status"] == "interrupted":
+        sys.exit(130)
 
 
 def _pairs(items: tuple[str, ...]) -> dict[str, Any]:

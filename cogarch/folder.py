@@ -107,4 +107,4 @@ class RunFolder:
                 raise
 
     def write(self) -> None:
-        files.write_whole(self.path / "run.json", json.dumps(self.config, indent=2) + "\n")
+        files.write_whole(self.path / "run.json", json.dumps(self.config, indent=2, default=str) + "\n")

@@ -108,9 +108,9 @@ def run(
         seed=seed,
     )
     attrs: dict[str, str | int | float] = {"agent": agent.name, "env": env, "seed": seed, "place_unit": "cells"}
-    attrs["options"] = json.dumps(dict(options or {}))
+    attrs["options"] = json.dumps(dict(options or {}), default=str)  # a graph is named, not written out
     signals = {**bus.plan.topics, **TRUTH}
-    console = console or Console()
+    console = console or Console(stderr=True)  # stdout holds results
     told: set[str] = set()
     status = "failed"
     try:

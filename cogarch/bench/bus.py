@@ -35,7 +35,7 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
         bus, walk = _setting(world, batch, 128)
         ticks = [{topic: x[t] for topic, x in walk.items()} for t in range(128)]
         sides = (lambda b=bus, t=ticks: _ticked(b, t), lambda b=bus, t=ticks: _by_hand(b, t))
-        ratio, first, second = _paired(*sides, rounds=5 if quick else 60)
+        ratio, first, second = _paired(*sides, rounds=2 if quick else 60)
         rows.append(
             {
                 "batch": batch,

@@ -198,29 +198,34 @@ class ModernHopfield(Module):
         values = torch.cat([state["values"][:, :used], x.transpose(0, 1)], 1)
         written = torch.cat([state["last"][:, :used], now.T], 1)  # [B, used + T]
         strength = torch.cat([state["strength"][:, :used], torch.ones(batch, length, device=g.device)], 1)
-        age = now.T[:, :, None] - written[:, None]  # [B, T, used + T]
-        seen = torch.where((age > 0) & (age <= c), strength[:, None], 0.0).log()
-        q = F.normalize(g_path, dim=-1).transpose(0, 1)
-        weights, lse = _softmax(self.log_beta.exp() * (q @ keys.mT) + seen)
-        slot = now % c
-        if used:
-            index = torch.cat([torch.arange(used, device=g.device).expand(batch, used), slot.T], 1)
-            activity = torch.zeros(batch, length, c, device=g.device)
-            activity = activity.scatter_add(2, index[:, None].expand_as(weights), weights)
-        elif length <= c:
-            activity = F.pad(weights, (0, c - length))
-        else:
-            activity = torch.zeros(batch, length, c, device=g.device)
-            activity = activity.scatter_add(2, slot.T[:, None].expand_as(weights), weights)
-        writes = {
-            "hc/p": activity.transpose(0, 1),
-            "hc/recalled_x": (weights @ values).transpose(0, 1),
-            "hc/familiarity": -self._energy(q, lse).T[..., None],
-            "hc/slot": slot[..., None],
-        }
+        q, slot, beta = F.normalize(g_path, dim=-1).transpose(0, 1), now % c, self.log_beta.exp()
+        index = torch.cat([torch.arange(used, device=g.device).expand(batch, used), slot.T], 1)
         if self.recall_g:
-            by_x = self.log_beta.exp() * (F.normalize(x, dim=-1).transpose(0, 1) @ F.normalize(values, dim=-1).mT)
-            writes["hc/recalled_g"] = (_softmax(by_x + seen)[0] @ keys).transpose(0, 1)
+            views = F.normalize(values, dim=-1)
+        said: dict[str, list[Tensor]] = {}
+        for a in range(0, length, _BLOCK):
+            b = min(a + _BLOCK, length)
+            n = used + b  # what comes after this block is not seen by it: half of the square need not be computed
+            age = now.T[:, a:b, None] - written[:, None, :n]
+            seen = torch.where((age > 0) & (age <= c), strength[:, None, :n], 0.0).log()
+            weights, lse = _softmax(beta * (q[:, a:b] @ keys[:, :n].mT) + seen)
+            if n <= c and not used:
+                activity = F.pad(weights, (0, c - n))
+            else:
+                activity = torch.zeros(batch, b - a, c, device=g.device)
+                activity = activity.scatter_add(2, index[:, None, :n].expand_as(weights), weights)
+            block = {
+                "hc/p": activity,
+                "hc/recalled_x": weights @ values[:, :n],
+                "hc/familiarity": -self._energy(q[:, a:b], lse)[..., None],
+            }
+            if self.recall_g:
+                by_x = beta * (views[:, used + a : used + b] @ views[:, :n].mT)
+                block["hc/recalled_g"] = _softmax(by_x + seen)[0] @ keys[:, :n]
+            for topic, x_ in block.items():
+                said.setdefault(topic, []).append(x_)
+        writes = {topic: torch.cat(blocks, 1).transpose(0, 1) for topic, blocks in said.items()}
+        writes["hc/slot"] = slot[..., None]
         # the last `capacity` moments stay
         first, rows = max(0, length - c), torch.arange(batch, device=g.device)[:, None]
         at = (rows, slot[first:].T)
@@ -279,6 +284,9 @@ class ModernHopfield(Module):
             "dropped": state["dropped"] + lost,
         }
         return state, slot
+
+
+_BLOCK = 512  # ticks of a walk that look back together
 
 
 def _set(bank: Tensor, at: tuple[Tensor, ...], x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import signal
 import threading
@@ -92,6 +93,13 @@ def train(
     if world is None:
         world, options = setup.world, {**setup.options, **(options or {})}
     options = dict(options or {})
+    try:
+        json.dumps(options)
+    except TypeError as error:
+        raise ValueError(
+            f"options of a training are kept as JSON, so that it can be resumed: {error}; give plain numbers, text and "
+            "lists (a graph as the path of its file)"
+        ) from None
     bus, taught = _build(agent, world, options, seed)  # what does not fit is told before there is a folder
     folder = RunFolder.create(
         None if out is None else Path(out),
@@ -103,7 +111,7 @@ def train(
         updates=setup.updates,
         save_every=save_every,
     )
-    return _learn(folder, bus, taught, console or Console())
+    return _learn(folder, bus, taught, console or Console(stderr=True))
 
 
 def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
@@ -112,7 +120,7 @@ def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
     if config["kind"] != "train":
         raise files.FileError(f"{folder.path} is a {config['kind']}, not a training; only trainings are resumed")
     bus, taught = _build(folder.beginning, config["env"], config["options"], config["seed"])
-    return _learn(folder, bus, taught, console or Console())
+    return _learn(folder, bus, taught, console or Console(stderr=True))
 
 
 def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> tuple[Bus, list[str]]:

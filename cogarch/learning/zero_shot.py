@@ -93,11 +93,17 @@ def accuracy(hit: Bools, mask: Bools) -> float:
     return float(hit[mask].mean()) if mask.any() else float("nan")
 
 
+PIECE = 4096
+"""Ticks played at once: the activity of all slots over a whole life would not fit into memory."""
+
+
 def predict(bus: Bus, walk: Mapping[str, NDArray[Any]]) -> Bools:
     """`[T, B]`: was the view predicted before seeing it? The bus is reset."""
     bus.reset(walk["node"].shape[1])
+    heard = hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
     with torch.no_grad():
-        return hits(bus.play(hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")}), WANTED))
+        pieces = ({topic: x[a : a + PIECE] for topic, x in heard.items()} for a in range(0, len(walk["node"]), PIECE))
+        return np.vstack([hits(bus.play(piece, WANTED)) for piece in pieces])
 
 
 def hits(said: Messages) -> Bools:

@@ -69,6 +69,18 @@ class Wired(Module):
         return {"mec/g": g, "mec/g_path": g}
 
 
+class WiredWorld(Wired):
+    """The same numbers to draw, in another role."""
+
+    role = "world"
+
+    def steps(self) -> list[Step]:
+        return [Step("latent", {"x": "env/motion"}, {"world/z": Signal((self.size,))})]
+
+    def latent(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"world/z": x @ self.weight}
+
+
 class NotAModule:
     role = "mec"
 
@@ -166,7 +178,7 @@ def build(tmp_path: Path, old: str, new: str) -> None:
         ("[0.5, 1.5]", "[0.5]", "mec = 'rotor': setting 'scales.1': Field required"),
         ('"uniform"', '"random"', "executive = 'explorer': setting 'policy': Input should be 'uniform'"),
         ('"rotor"', '"nowhere.at_all:X"', "cannot import 'nowhere.at_all' of 'nowhere.at_all:X'"),
-        ('"rotor"', f'"{__name__}:Wird"', "has no 'Wird'; did you mean 'Wired'?"),
+        ('"rotor"', f'"{__name__}:Wird"', "has no 'Wird'; did you mean 'Wired'"),
         ('"rotor"', f'"{__name__}:NotAModule"', "is not a cogarch.Module; derive it from cogarch.Module"),
         ('"modern_hopfield"', f'"{HERE}"', f"{HERE} fills the role 'mec', not 'hc'; say role = 'hc' in the class"),
     ],
@@ -241,6 +253,12 @@ def test_swapping_leaves_the_initial_parameters_of_the_others_alone(tmp_path: Pa
     for name, p in whole.parts.named_parameters():
         assert torch.equal(p, dict(again.parts.named_parameters())[name])
     assert not torch.equal(whole.parts["mec"].orientation, other.parts["mec"].orientation)
+
+
+def test_every_role_draws_numbers_of_its_own(tmp_path: Path) -> None:
+    both = agent(tmp_path).swap("mec", HERE).swap("world", f"{__name__}:WiredWorld")
+    bus = both.build(env())
+    assert not torch.equal(bus.parts["mec"].weight, bus.parts["world"].weight)
 
 
 def test_building_leaves_the_global_generator_alone(tmp_path: Path) -> None:

@@ -163,6 +163,11 @@ def test_the_order_of_registration_never_matters() -> None:
         assert names.index(before) < names.index(after)
 
 
+def test_ties_are_broken_by_name() -> None:
+    plan = wire(WORLD, {"z": copy("z/x"), "b": copy("b/x", of="a/x"), "a": copy("a/x"), "c": copy("c/x", of="z/x")})
+    assert [node.module for node in plan.order] == ["a", "b", "z", "c"]
+
+
 def test_what_is_tied_in_a_loop_through_time_is_played_together() -> None:
     def late(of: str) -> Read:
         return Read(of, delay=2)

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 import agents
-from cogarch import Agent, Module, Noise, Signal, Step
+from cogarch import Agent, Module, Noise, Read, Signal, Step
 from cogarch.executive.explorer import Explorer
 from cogarch.lec.one_hot import OneHot
 from cogarch.mec.rotor import Rotor
@@ -127,3 +127,59 @@ class Unreached(Explorer):
     def __init__(self, topics: Mapping[str, Signal]) -> None:
         super().__init__(topics, policy="uniform")
         self.idle = nn.Parameter(torch.tensor(3.0))
+
+
+class Tires(Explorer):
+    """Ctrl-C is pressed after `left` choices."""
+
+    left: ClassVar[int] = 0
+
+    def __init__(self, topics: Mapping[str, Signal]) -> None:
+        super().__init__(topics, policy="uniform")
+
+    def any(self, u: Tensor) -> Messages:
+        if u.device.type != "meta":
+            if not type(self).left:
+                raise KeyboardInterrupt
+            type(self).left -= 1
+        return super().any(u)
+
+
+class OutOfRange(Explorer):
+    """After 5 moves, an action that no world of squares has."""
+
+    def __init__(self, topics: Mapping[str, Signal]) -> None:
+        super().__init__(topics, policy="uniform")
+
+    def steps(self) -> list[Step]:
+        return [Step("choose", {"u": "env/bump"}, {"executive/action": Signal(dtype=torch.int64)}, state=True)]
+
+    def init(self, batch: int) -> State:
+        return {"moves": torch.zeros(batch, 1, dtype=torch.int64)}
+
+    def choose(self, state: State, u: Tensor) -> tuple[Messages, State]:
+        moves = state["moves"]
+        return {"executive/action": torch.where(moves < 5, 0 * moves, 9)}, {"moves": moves + 1}
+
+
+class Slotless(Module):
+    """A memory that remembers nothing and has no slots."""
+
+    role = "hc"
+
+    def __init__(self, topics: Mapping[str, Signal]) -> None:
+        super().__init__()
+        self.x = topics["lec/x"]
+
+    def steps(self) -> list[Step]:
+        return [Step("recall", {"x": Read("lec/x", delay=1)}, {"hc/recalled_x": self.x})]
+
+    def recall(self, x: Tensor) -> Messages:
+        return {"hc/recalled_x": x}
+
+
+class NaNFromTheFirst(Counted):
+    """Its code is never a number."""
+
+    def corrupt(self, n: int, said: Messages, state: State) -> tuple[Messages, State]:
+        return {topic: x * float("nan") for topic, x in said.items()}, state

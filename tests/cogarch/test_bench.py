@@ -1,0 +1,106 @@
+"""Benches give rows with the keys that others rely on, as a table and as JSON; the wiring is drawn."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import agents
+import envs
+from cogarch.bench import BENCHES, bench
+from cogarch.bench.recall import Commuter, _first_return
+from cogarch.bench.report import over_seeds, publish
+from cogarch.drawing import draw_wiring, wiring_figure
+from cogarch.run import contracts
+from envs import policies
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_bus_bench_measures_overhead_and_play(tmp_path: Path, console: Console) -> None:
+    bench("bus", env=None, seeds=1, json=tmp_path / "bus.json", quick=True, console=console)
+    report = json.loads((tmp_path / "bus.json").read_text())
+    assert report.keys() == {"bench", "command", "machine", "seeds", "rows"}
+    ticks = [row for row in report["rows"] if "overhead" in row]
+    assert [row["batch"] for row in ticks] == [1, 16, 256]
+    assert all(row["overhead"] > 0 for row in ticks)
+    assert any(row.get("play_speedup", 0) > 0 for row in report["rows"])
+    assert "overhead" in printed(console)
+
+
+def test_zero_shot_bench_sets_every_code_beside_its_untrained_self(
+    tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogarch.bench import zero_shot
+
+    monkeypatch.setattr(zero_shot, "TRAINED", tmp_path / "trained")
+    monkeypatch.setattr(zero_shot, "WIDTHS", (8,))
+    bench("zero-shot", env=None, seeds=2, json=tmp_path / "z.json", quick=True, console=console)
+    rows = json.loads((tmp_path / "z.json").read_text())["rows"]
+    keys = "code env regime motion_noise window events accuracy accuracy_std accuracy_without_way_back untrained chance"
+    assert set(keys.split()) <= rows[0].keys()
+    assert {row["regime"] for row in rows} == {"motion given", "displacements learned"}
+    given = [row for row in rows if row["regime"] == "motion given" and row["motion_noise"] == 0]
+    assert all(row["accuracy"] == 1 and row["untrained"] == 1 for row in given)
+    windows = dict.fromkeys(row["window"] for row in rows)
+    assert len(rows) == len(windows) * len(zero_shot.SQUARES) * len(zero_shot.NOISES) * 2
+    trainings = {path.name for path in (tmp_path / "trained").iterdir()}
+    assert len(trainings) == len(zero_shot.SQUARES) * 2  # kept, and used again
+
+
+def test_unknown_bench_names_the_nearest(console: Console) -> None:
+    with pytest.raises(ValueError, match="zero-shot"):
+        bench("zeroshot", env=None, seeds=1, json=None, quick=True, console=console)
+    assert "bus" in BENCHES
+
+
+def test_rows_over_seeds_are_means_with_their_spread_and_sums_of_counts() -> None:
+    row = over_seeds(
+        [{"code": "a", "x": 1.0, "n": 2}, {"code": "a", "x": 3.0, "n": 5}, {"code": "a", "x": math.nan, "n": 0}],
+        ["x"],
+        ["n"],
+    )
+    assert row == {"code": "a", "n": 7, "x": 2.0, "x_std": 1.0}
+
+
+def test_nan_is_null_in_json_and_a_dash_on_screen(tmp_path: Path, console: Console) -> None:
+    publish("x", [{"a": math.nan, "b": 1}, {"a": 1.5, "b": 1}], [0], tmp_path / "x.json", console)
+    assert json.loads((tmp_path / "x.json").read_text())["rows"][0]["a"] is None
+    assert "b 1" in printed(console)  # the same in every row: said once
+
+
+def test_the_commuter_leaves_the_west_and_comes_back() -> None:
+    world = envs.make("cogarch/Square-v0", 1, width=20)
+    walk = policies.walk(world, Commuter(200, 500, 20), 900, world_seeds=[1], policy_seed=0)
+    x, node = walk["place"][:, 0, 0], walk["node"][:, 0]
+    assert x[:180].max() < 10
+    assert x[300:680].min() >= 9
+    back = np.flatnonzero(_first_return(node, 500))
+    assert back.size > 10
+    for t in back:
+        earlier = np.flatnonzero(node[:t] == node[t])
+        assert t - earlier[-1] >= 500
+
+
+def test_the_wiring_is_drawn_with_every_step_and_topic(tmp_path: Path) -> None:
+    bus = agents.load("explorer").build(contracts(envs.make("cogarch/Square-v0", 1)))
+    texts = {text.get_text() for text in wiring_figure(bus).axes[0].texts}
+    assert {node.name for node in bus.plan.order} <= texts
+    assert {"mec/g", "hc/recalled_x", "executive/action", "env/motion"} <= texts
+    assert "env/reward" not in texts  # nobody listens
+    draw_wiring(bus, tmp_path / "w.svg")
+    assert "hc.store" in (tmp_path / "w.svg").read_text()
+    with pytest.raises(ValueError, match="png, svg or pdf"):
+        draw_wiring(bus, tmp_path / "w.gif")
