@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 import cogarch
-from cogarch.folder import RunFolder
+from cogarch.folder import RECORDING, RunFolder
 
 _MODULE = Annotated[
     tuple[str, ...],
@@ -179,8 +180,15 @@ def ratemaps(
         seed: Seeds the shifts.
     """
     import analysis
+    from cogarch.recording import open_recording
 
-    for path in analysis.write_ratemaps(run, topic, out, shuffles=shuffles, seed=seed):
+    source: Any = run
+    if (run / "run.json").exists():  # a recording of ours opens even where it is damaged
+        with warnings.catch_warnings(record=True, action="always") as told:
+            source, out = open_recording(run / RECORDING), out or run / "figures"
+        for warning in told:
+            Console(stderr=True).print(Text(f"cogarch: {warning.message}", "yellow"), soft_wrap=True)
+    for path in analysis.write_ratemaps(source, topic, out, shuffles=shuffles, seed=seed):
         print(path)
 
 
