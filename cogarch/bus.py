@@ -54,20 +54,17 @@ class Bus:
         self._probes: dict[str, list[Probe]] = {}
         self._clamps: dict[str, Callable[[Tensor], Tensor]] = {}
         self.batch = batch
+        self.device = next((x.device for x in (*self.parts.parameters(), *self.parts.buffers())), torch.device("cpu"))
         self._rekey()
         self._rewrite()
         self.reset()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
-    @property
-    def device(self) -> torch.device:
-        """Where the state lies: with the first parameter, or on the CPU."""
-        return next((p.device for p in self.parts.parameters()), torch.device("cpu"))
-
     def reset(self, batch: int | None = None) -> None:
         """New agents: fresh state, empty wires, the first episode. `batch` may change."""
         self.batch = batch or self.batch
+        self._clones[:] = [0]
         self.t = 0  # ticks of the bus; a row's own tick is t - born[row]
         with self.device:
             self.rows = torch.arange(self.batch)
@@ -77,6 +74,14 @@ class Bus:
             self.wires = {
                 topic: (self.plan.topics[topic].empty(self.batch),) * depth for topic, depth in self.plan.depth.items()
             }
+
+    def to(self, device: torch.device | str) -> Bus:
+        """Move modules and state; messages must then come from there. Returns the bus."""
+        self.device = torch.device(device)
+        self.parts.to(self.device)
+        self.state, self.wires = (tree_map(lambda x: x.to(self.device), tree) for tree in (self.state, self.wires))
+        self.rows, self.episode, self.born = (x.to(self.device) for x in (self.rows, self.episode, self.born))
+        return self
 
     def tick(self, inputs: Messages) -> Messages:
         """One step of the world for all agents: messages `[B, *shape]` in, every topic's out. Checks nothing."""
@@ -88,7 +93,7 @@ class Bus:
 
     def restart(self, rows: Tensor) -> None:
         """Begin a new episode for the agents where `rows` (`[B]` bool) is true; those that never ticked are new."""
-        rows = rows & (self.born < self.t)
+        rows = rows.flatten() & (self.born < self.t)
         if not bool(rows.any()):
             return
         with self.device:

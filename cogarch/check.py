@@ -296,9 +296,7 @@ class _Suite:
         """On a GPU, the numbers of the CPU."""
         walk = self.walk()
         expected = self.live(self.bus(), walk)
-        bus = self.bus()
-        bus.parts.cuda()
-        bus.reset()
+        bus = self.bus().to("cuda")
         on_gpu = self.live(bus, [{topic: x.cuda() for topic, x in tick.items()} for tick in walk])
         if where := _differ(expected, [{k: x.cpu() for k, x in out.items()} for out in on_gpu], 1e-3):
             raise _Failed(f"GPU and CPU differ in {where}")

@@ -18,7 +18,8 @@ class Explorer(Module):
     `uniform`: every action alike. `drifting`: with probability `persistence` the action that best follows a heading
     that drifts by up to 0.4 rad a tick and turns about on a bump, else any (the walk of Whittington et al. 2020); what
     each action does to the body is learned from `env/motion`. `least_familiar`: at a remembered place (`hc/slot`) the
-    action least often taken there, ties at random.
+    action least often taken there, ties at random; with a memory that keeps one copy a place (`hc.merge`), for where
+    every moment is a new slot nothing was ever taken before.
     """
 
     role = "executive"

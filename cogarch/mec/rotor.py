@@ -132,7 +132,8 @@ class Rotor(Module):
         """`[P, 2]` float64, rad per cell of the world (or per unit of learned displacement)."""
         if self.lattice == "free":
             return self.vectors.double()
-        angle = self.orientation[:, None].double() + torch.tensor([0.0, math.pi / 3], device=self.orientation.device)
+        sixty = torch.tensor([0.0, math.pi / 3], dtype=torch.float64, device=self.orientation.device)
+        angle = self.orientation[:, None].double() + sixty
         k = self.log_scale.double().exp()[:, None, None]
         return (k * torch.stack([angle.cos(), angle.sin()], -1)).flatten(0, 1)
 

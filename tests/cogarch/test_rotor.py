@@ -148,7 +148,7 @@ def test_phases_of_a_hundred_thousand_steps_ticked_and_played(motion: str) -> No
         walked = np.array([(np.cos(headings[:, 0]) * advance).sum(), (np.sin(headings[:, 0]) * advance).sum()])
     k, o = module.log_scale.double().exp(), module.orientation.double()
     for m in range(5):
-        for wave, angle in enumerate((0.0, float(np.float32(math.pi / 3)))):
+        for wave, angle in enumerate((0.0, math.pi / 3)):
             phase = (
                 k[m].item()
                 * (walked[0] * math.cos(o[m].item() + angle) + walked[1] * math.sin(o[m].item() + angle))
