@@ -238,7 +238,9 @@ def _map(ax: Axes, maps: xr.DataArray, cell: int, title: str, cmap: str) -> None
     ax.set_title(title, size=6, pad=2)
     known = values[np.isfinite(values)]
     if known.size:
-        ax.set_xlabel(f"{known.min():.3g} to {known.max():.3g}", size=5, color=GREY, labelpad=1)
+        low, high = known.min(), known.max()
+        low = 0.0 if abs(low) < 1e-3 * abs(high) else low  # a softmax is never quite silent
+        ax.set_xlabel(f"{low:.3g} to {high:.3g}", size=5, color=GREY, labelpad=1)
 
 
 def _correlogram(ax: Axes, correlogram: Array, fit: GridScore, cmap: str) -> matplotlib.image.AxesImage:

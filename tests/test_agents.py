@@ -53,4 +53,3 @@ def test_the_learner_differs_from_the_explorer_in_what_it_is_told() -> None:
 
     assert bare(explorer) == bare(learner)
     assert (explorer.modules["mec"]["motion"], learner.modules["mec"]["motion"]) == ("given", "learned")
-    assert explorer.training == learner.training

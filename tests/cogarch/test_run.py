@@ -282,12 +282,18 @@ def test_swapping_any_module_leaves_the_noise_of_the_others_alone(tmp_path: Path
 def test_a_full_memory_is_told_once_with_what_is_dropped(
     tmp_path: Path, merge: float, how: str, steps: int, episodes: int
 ) -> None:
-    """Also where every life ends before the 64th tick."""
     console = tiny.quiet()
     live(tmp_path / "run", explorer(capacity=6, merge=merge), steps=steps, episodes=episodes, console=console)
     text = " ".join(tiny.said(console).split())
     assert text.count("hc by tick") == text.count("is full") == 1
     assert f"the memory of 6 slots is full: each new memory now takes the place of {how}" in text
+
+
+def test_a_memory_that_fills_up_shortly_before_its_life_ends_is_told_then(tmp_path: Path) -> None:
+    """The run looks every 64 ticks; a life that is over would be forgotten by then."""
+    console = tiny.quiet()
+    live(tmp_path / "run", explorer(capacity=50, merge=0.0), steps=60, episodes=2, console=console)
+    assert "hc by tick 60: the memory of 50 slots is full" in tiny.said(console)
 
 
 def test_a_memory_that_is_not_full_is_not_told(tmp_path: Path) -> None:

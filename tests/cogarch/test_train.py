@@ -35,8 +35,9 @@ SAVE = 6
 
 @pytest.fixture(autouse=True)
 def planted_modules_count_from_0() -> None:
-    for cls in (tiny.Counted, tiny.SaysNaN, tiny.NaNGradient, tiny.Interrupted):
-        cls.walks = 0
+    for cls in vars(tiny).values():
+        if isinstance(cls, type) and issubclass(cls, tiny.Counted):
+            cls.walks = 0
     tiny.Drawing.drawn.clear()
 
 
@@ -216,6 +217,16 @@ def test_ctrl_c_ends_the_update_under_way_saves_and_says_how_to_go_on(tmp_path: 
     resumed = resume(RunFolder.open(out), tiny.quiet())
     assert resumed.config["status"] == "done"
     assert_same(out, unbroken)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_what_a_module_keeps_in_buffers_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn(tmp_path / "broken", tiny.planted("Remembers"))
+    assert resume(RunFolder.open(tmp_path / "broken"), tiny.quiet()).config["status"] == "done"
+    monkeypatch.setattr(tiny.Remembers, "presses", 0)
+    whole = learn(tmp_path / "whole", tiny.planted("Remembers")).path
+    assert float(load_file(whole / "weights.safetensors")["mec.seen"]) == 20
+    assert_same(tmp_path / "broken", whole)
 
 
 @pytest.mark.usefixtures("ctrl_c")

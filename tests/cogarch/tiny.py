@@ -6,7 +6,7 @@ import io
 import os
 import signal
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from rich.console import Console
@@ -87,6 +87,21 @@ class Interrupted(Counted):
         for _ in range(self.presses if n == 7 else 0):
             os.kill(os.getpid(), signal.SIGINT)
         return said, state
+
+
+class Remembers(Interrupted):
+    """Counts the walks that it learned from in a buffer, and is interrupted."""
+
+    def __init__(
+        self, topics: Mapping[str, Signal], *, motion: Literal["given", "learned"], modules: int, cells: int
+    ) -> None:
+        super().__init__(topics, motion=motion, modules=modules, cells=cells)
+        self.seen: Tensor
+        self.register_buffer("seen", torch.zeros(()))
+
+    def integrate(self, state: State, **reads: Tensor) -> tuple[Messages, State]:
+        self.seen += 1
+        return super().integrate(state, **reads)
 
 
 class Drawing(OneHot):
