@@ -18,15 +18,15 @@ def load(name: str | Path) -> Agent:
     Raises ConfigError naming the nearest agents, or what is wrong in the file.
     """
     path = Path(name)
+    if isinstance(name, str) and name in catalogue():  # also where a folder of that name lies about
+        return read_agent(_HERE / f"{name}.toml")
     if path.is_dir():
         return RunFolder.open(path).agent
     if path.suffix == ".toml":
         if not path.exists():
             raise ConfigError(f"there is no file {path}; an agent is a name ({', '.join(catalogue())}) or a TOML file")
         return read_agent(path)
-    if str(name) not in catalogue():
-        raise ConfigError(f"no agent is called {str(name)!r}; {nearest(str(name), catalogue())}")
-    return read_agent(_HERE / f"{name}.toml")
+    raise ConfigError(f"no agent is called {str(name)!r}; {nearest(str(name), catalogue())}")
 
 
 def catalogue() -> dict[str, str]:

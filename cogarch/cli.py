@@ -39,7 +39,7 @@ _OPTION = Annotated[
 def main() -> None:
     """The console script: errors of use are one plain sentence and exit status 2, never a trace."""
     _agents_is_ours()
-    from cogarch.learning.train import Diverged
+    from cogarch.learning.backprop import Diverged
 
     if "" not in sys.path:
         sys.path.append("")  # modules of the user's own, in the folder where the command is given; last, to shadow none
@@ -94,7 +94,7 @@ def run(
         agent: A name (cogarch agents), a TOML file, or the folder of a training.
         env: A world (cogarch envs).
         steps: Ticks of a life.
-        episodes: Lives, each in a new world.
+        episodes: Lives, each in a new world (MiniGrid: with -o layout=new).
         batch: Agents living at once.
         seed: Seeds everything.
         out: Folder of the run (default: runs/AGENT-ENV-SEED).

@@ -1,32 +1,29 @@
-"""Learning by back-propagation: play fresh worlds, sum the losses that were asked for, step the weights."""
+"""Training: fresh worlds walked, weights stepped, progress told, checkpoints kept; stopped and resumed at will."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 import envs
 from cogarch import files
 from cogarch.bus import Bus
-from cogarch.config import Agent, Training, save_weights
+from cogarch.config import Agent, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
-from cogarch.learning.zero_shot import WANTED, accuracy, events, hits
-from cogarch.module import Messages
+from cogarch.learning.backprop import Batch, Diverged, rate, update
+from cogarch.learning.checkpoint import load_checkpoint, save_checkpoint
+from cogarch.learning.zero_shot import events
 from cogarch.run import contracts, hear
 from cogarch.wiring import nearest
 from envs import policies
@@ -38,19 +35,6 @@ COLUMNS = ("update", "env_steps", "loss", "zero_shot", "events", "gradient_norm"
 TIME_COLUMNS = ("seconds", "steps_per_second")
 REPORT_EVERY = 10
 WALKERS = 1600  # walked at once: a step of a thousand worlds costs little more than one of a few
-
-
-class Diverged(RuntimeError):
-    """A number that is not finite; the text names the topic (or parameter) in which it first appeared."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The walks of one update: messages `[T, B, ...]`, where the loss counts, and where zero-shot events are."""
-
-    walk: Messages
-    counts: Tensor
-    zero_shot: NDArray[np.bool_]
 
 
 def batches(agent: Agent, world: str, options: Mapping[str, Any], seed: int, first: int, last: int) -> Iterator[Batch]:
@@ -152,7 +136,7 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
             console.print(text, soft_wrap=True)
     weights = [p for name in taught for p in _weights(bus, name)]
     optimiser = torch.optim.Adam(weights, lr=setup.learning_rate)
-    done, spent = _load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)
+    done, spent = load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)
     metrics = files.MetricsCsv(folder.path / METRICS, COLUMNS)
     metrics.truncate_after(done)
     folder.config |= {"status": "running"}
@@ -160,7 +144,7 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
     status, began, first, kept = "failed", time.perf_counter() - spent, done, done
 
     def save() -> None:
-        _save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, time.perf_counter() - began)
+        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, time.perf_counter() - began)
         meta = {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
         save_weights(bus, folder.path / WEIGHTS, meta)
 
@@ -170,15 +154,15 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
             for batch in batches(agent, config["env"], config["options"], seed, done, setup.updates):
                 report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates
                 for group in optimiser.param_groups:
-                    group["lr"] = _rate(setup, done)
-                row = _update(bus, optimiser, batch, setup, weights, done, report)
+                    group["lr"] = rate(setup, done)
+                row = update(bus, optimiser, batch, setup, weights, done, report)
                 done += 1
                 if report:
                     seconds = time.perf_counter() - began
-                    rate = (done - first) * setup.batch * setup.steps / max(seconds - spent, 1e-9)
+                    speed = (done - first) * setup.batch * setup.steps / max(seconds - spent, 1e-9)
                     row |= {"update": done, "env_steps": done * setup.batch * setup.steps}
-                    metrics.append(row | {"seconds": seconds, "steps_per_second": rate})
-                    said = f"loss {row['loss']:.3f}  zero-shot {row['zero_shot']:.3f}  {rate:,.0f} steps/s"
+                    metrics.append(row | {"seconds": seconds, "steps_per_second": speed})
+                    said = f"loss {row['loss']:.3f}  zero-shot {row['zero_shot']:.3f}  {speed:,.0f} steps/s"
                     progress.update(bar, completed=done, said=said)
                 if done % config["save_every"] == 0:
                     save()
@@ -221,104 +205,6 @@ def _interrupt_waits() -> Iterator[Callable[[], bool]]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _rate(setup: Training, update: int) -> float:
-    fall = 0.5 * (1 + math.cos(math.pi * update / setup.updates))
-    return setup.learning_rate * (setup.final_rate + (1 - setup.final_rate) * fall)
-
-
-def _update(
-    bus: Bus,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    setup: Training,
-    weights: list[torch.nn.Parameter],
-    update: int,
-    report: bool,
-) -> dict[str, float]:
-    """One step of the weights: losses `[T, B]` averaged over the ticks that count."""
-    _begin(bus, update)
-    said = bus.play(batch.walk, [*setup.losses, *(WANTED if report else ())])
-    mask = batch.counts.to(bus.device)
-    total = sum(
-        (weight * said[topic][mask].mean() for topic, weight in setup.losses.items()),
-        torch.zeros((), device=bus.device),
-    )
-    optimiser.zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(weights, setup.clip)
-    if not bool(total.isfinite()) or not bool(norm.isfinite()):
-        raise Diverged(_culprit(bus, batch.walk, update, total))
-    optimiser.step()
-    if not report:
-        return {}
-    return {
-        "loss": float(total.detach()),
-        "zero_shot": accuracy(hits(said), batch.zero_shot),
-        "events": int(batch.zero_shot.sum()),
-        "gradient_norm": float(norm),
-    }
-
-
-def _begin(bus: Bus, update: int) -> None:
-    """New agents; each update is an episode of its own, so that its noise is its own too."""
-    bus.reset()
-    bus.episode += update
-
-
-def _culprit(bus: Bus, walk: Messages, update: int, total: Tensor) -> str:
-    """Where the first number that is not finite appeared: in a message, else in the sum of the losses or a gradient.
-
-    What is played at once is looked at in the order of playing: attention spreads a NaN to ticks before it.
-    """
-    _begin(bus, update)
-    with torch.no_grad():
-        said = bus.play(walk)
-    played = [[topic for node in group.nodes for topic in node.step.writes] for group in bus.plan.groups]
-    for topics in (bus.plan.inputs, *played):
-        bad = [
-            (int((~said[topic].isfinite()).flatten(1).any(1).nonzero()[0]), i, topic)
-            for i, topic in enumerate(topics)
-            if said[topic].dtype.is_floating_point and not bool(said[topic].isfinite().all())
-        ]
-        if bad:
-            t, _, topic = min(bad)
-            return f"{topic!r}, written by {bus.plan.writer(topic)}, is not finite at tick {t} of the walk"
-    if not bool(total.isfinite()):
-        return "the sum of the losses is not finite, though every message is"
-    for name, p in bus.parts.named_parameters():
-        if p.grad is not None and not bool(p.grad.isfinite().all()):
-            return f"the gradient of {name!r} is not finite, though every message is"
-    return "the norm of the gradient is not finite, though every message is: a sum overflowed"
-
-
-def _save_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer, done: int, seconds: float) -> None:
-    """Weights and the optimiser's state; a checkpoint with the update that it was made after."""
-    tensors = {f"weight.{name}": x for name, x in bus.parts.state_dict().items()}  # with what a module keeps in buffers
-    for i, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{i}.{name}": torch.as_tensor(x) for name, x in state.items()}
-    files.save_tensors(path, tensors, {"updates": str(done), "seconds": repr(seconds)})
-
-
-def _load_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
-    """Updates and seconds behind the checkpoint; 0 where there is none yet."""
-    if not path.exists():
-        return 0, 0.0
-    tensors, meta = files.load_tensors(path)
-    own = bus.parts.state_dict()
-    saved = {name.removeprefix("weight."): x for name, x in tensors.items() if name.startswith("weight.")}
-    if "updates" not in meta or {n: x.shape for n, x in saved.items()} != {n: p.shape for n, p in own.items()}:
-        raise files.FileError(f"{path} is not a checkpoint of this agent; remove it to begin anew")
-    for name, x in own.items():
-        x.copy_(saved[name])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, x in tensors.items():
-        if name.startswith("adam."):
-            _, i, field = name.split(".")
-            state.setdefault(int(i), {})[field] = x
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(meta["updates"]), float(meta["seconds"])
 
 
 def _progress(console: Console) -> Progress:

@@ -140,7 +140,7 @@ def evaluate(
         walk = policies.walk(world, policy, steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first)
         inputs = contracts(world)
         world.close()
-        bus = agent.change("hc", **_holds(agent, steps)).build(inputs, batch=n, seed=seed)
+        bus = _holding(agent, steps).build(inputs, batch=n, seed=seed)
         seen = view_ids(walk["observation"])
         now = np.vstack([np.full((1, n), -1), seen[:-1]])
         guesses = {"accuracy": predict(bus, walk), "same": now == seen, "frequent": most_frequent(seen) == seen}
@@ -169,7 +169,8 @@ def evaluate(
     return rows
 
 
-def _holds(agent: Agent, steps: int) -> dict[str, Any]:
-    """Settings with which a memory of slots holds the whole walk, so that `play` is one attention over it."""
+def _holding(agent: Agent, steps: int) -> Agent:
+    """The agent with a memory of slots that holds the whole walk, so that `play` is one attention over it."""
     wanted = {"capacity": steps, "merge": 0.0}
-    return {name: wanted[name] for name in agent.training.modules.get("hc", {}) if name in wanted}
+    settings = {name: wanted[name] for name in agent.training.modules.get("hc", {}) if name in wanted}
+    return agent.change("hc", **settings) if settings else agent

@@ -25,7 +25,8 @@ from cogarch import files
 from cogarch.config import Agent
 from cogarch.folder import RunFolder
 from cogarch.learning import train as learning
-from cogarch.learning.train import TIME_COLUMNS, Diverged, batches, resume, train
+from cogarch.learning.backprop import Diverged
+from cogarch.learning.train import TIME_COLUMNS, batches, resume, train
 from cogarch.learning.zero_shot import evaluate
 from cogarch.run import run
 from envs import policies

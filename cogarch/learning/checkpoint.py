@@ -1,0 +1,39 @@
+"""What a training needs to go on as if it had never stopped: weights, the optimiser's state, and where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cogarch import files
+from cogarch.bus import Bus
+
+
+def save_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer, done: int, seconds: float) -> None:
+    """Weights and the optimiser's state; a checkpoint with the update that it was made after."""
+    tensors = {f"weight.{name}": x for name, x in bus.parts.state_dict().items()}  # with what a module keeps in buffers
+    for i, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{i}.{name}": torch.as_tensor(x) for name, x in state.items()}
+    files.save_tensors(path, tensors, {"updates": str(done), "seconds": repr(seconds)})
+
+
+def load_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+    """Updates and seconds behind the checkpoint; 0 where there is none yet."""
+    if not path.exists():
+        return 0, 0.0
+    tensors, meta = files.load_tensors(path)
+    own = bus.parts.state_dict()
+    saved = {name.removeprefix("weight."): x for name, x in tensors.items() if name.startswith("weight.")}
+    if "updates" not in meta or {n: x.shape for n, x in saved.items()} != {n: p.shape for n, p in own.items()}:
+        raise files.FileError(f"{path} is not a checkpoint of this agent; remove it to begin anew")
+    for name, x in own.items():
+        x.copy_(saved[name])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, x in tensors.items():
+        if name.startswith("adam."):
+            _, i, field = name.split(".")
+            state.setdefault(int(i), {})[field] = x
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return int(meta["updates"]), float(meta["seconds"])
