@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
+from analysis import captions
 from analysis.autocorrelation import autocorrelogram
 from analysis.grid import GridScore, grid_score
 from analysis.maps import spike_rate_map
@@ -19,16 +20,9 @@ from analysis.scores import LOWER, columns_of
 from analysis.sources import Array
 from analysis.style import GREY, STYLE, PaperFigure, bare, colours, show, span
 
-LONG = {
-    "grid60": "grid score (60°)",
-    "grid90": "grid score (90°)",
-    "spatial_information": "spatial information (bits/spike)",
-    "sparsity": "sparsity",
-    "peak": "peak",
-}
 SHORT = {"grid60": "grid", "grid90": "grid90", "spatial_information": "info", "sparsity": "sparsity", "peak": "peak"}
 COLUMNS = 8
-LEFT_SIDE, LEFT, MARGIN, HEAD = 1.38, 1.75, 0.12, 0.62  # inches: left panels and their column, margins, heading
+LEFT_SIDE, LEFT, MARGIN, HEAD = 1.38, 1.75, 0.12, 0.77  # inches: left panels and their column, margins, heading
 SIDE, SHEET = (0.86, 1.38), 6.9  # inches: the side of a map from .. to, and how wide a sheet of few cells grows
 
 
@@ -45,11 +39,11 @@ def plot_rate_maps(
     """A sheet of the best `count` cells of `rate_maps`, with the occupancy beside them.
 
     scores: of the same cells (`scores`); the sheet is then sorted by the score `sort`, best first, cells without one
-    last, and a title reads `cell 17  grid 1.21**`: * = above the 95th, ** = above the 99th percentile of its own
-    shuffles. Only scored cells are drawn. Without scores all cells are, by number. sac: the autocorrelogram (-1 to 1)
-    beneath each map, with the annulus of its grid score. path: the trajectory `[T, 2]`, NaN = a break. cmap: any of
-    matplotlib's ("jet" is the custom of the field). Each map has its own colour range, written beneath it; unvisited
-    bins are white.
+    last, and a title reads `cell 17 grid 1.21**`: * = p at most .05, ** = p at most .01 against its own shuffles, which
+    takes at least 19 and 99 of them (p = (k + 1) / (n + 1)). Only scored cells are drawn. Without scores all cells are,
+    by number. sac: the autocorrelogram (-1 to 1) beneath each map, with the annulus of its grid score. path: the
+    trajectory `[T, 2]`, NaN = a break. cmap: any of matplotlib's ("jet" is the custom of the field). Each map has its
+    own colour range, written beneath it; unvisited bins are white.
     """
     if scores is not None and sort not in SHORT:
         raise ValueError(f"cannot sort by {sort!r}: choose one of {', '.join(SHORT)}")
@@ -60,7 +54,6 @@ def plot_rate_maps(
     side = float(np.clip(SHEET / columns - MARGIN, *SIDE))
     aspect = float(np.clip(maps.sizes["y"] / maps.sizes["x"], 0.25, 4.0))
     tall = side * aspect
-    word = _word(maps)
     step = (tall + 0.34) * (2 if sac else 1)
     width = LEFT + max(columns * (side + MARGIN), SHEET * 0.7) + MARGIN
     left_height = (LEFT_SIDE * aspect + 0.3) * (1 if path is None else 2) + 0.5
@@ -76,7 +69,9 @@ def plot_rate_maps(
         _left_column(place, maps, path, cmap, LEFT_SIDE * aspect)
         for i, cell in enumerate(drawn):
             x, y = LEFT + (i % columns) * (side + MARGIN), HEAD + (i // columns) * step
-            _map(place(x, y + 0.14, side, tall), maps, cell, f"{word} {_title(cell, scores, sort)}", cmap)
+            _map(
+                place(x, y + 0.14, side, tall), maps, cell, f"{captions.word(maps)} {_title(cell, scores, sort)}", cmap
+            )
             if sac:
                 correlogram = autocorrelogram(maps.sel(cell=cell).values)
                 ax = place(x, y + 0.14 + tall + 0.16, side, tall)
@@ -102,9 +97,9 @@ def plot_neuron(
         figure = PaperFigure(figsize=(7.2, 2.95))
         axes = [figure.add_axes((0.02 + 0.33 * i, 0.09, 0.27, 0.27 * 7.2 / 2.95)) for i in range(3)]
         figure.text(0.02, 0.955, neuron.name.replace("_", " "), size=9, weight="bold", va="center")
-        settings = (
-            f"{bin:g} cm bins, Gaussian σ {smooth:g} bins, {scores.attrs['shuffles']} time shifts of at least 20 s"
-        )
+        shifts = f"{scores.attrs['shuffles']} time shifts of at least 20 s"
+        smoothing = f"{bin:g} cm bins, Gaussian σ {smooth:g} bins"
+        settings = " · ".join(filter(None, (smoothing, shifts, captions.legend(scores.attrs["shuffles"]))))
         figure.text(0.98, 0.955, settings, size=6, color=GREY, ha="right", va="center")
 
         bare(axes[0])
@@ -135,31 +130,20 @@ def _sorted(scores: xr.Dataset, sort: str) -> Array:
     return best
 
 
-def _word(maps: xr.DataArray) -> str:
-    """What to call one map of a topic: only a neural one is a cell."""
-    return "cell" if maps.attrs.get("cells") else "signal"
-
-
-def _stars(value: float, level95: float, level99: float, lower: bool) -> str:
-    beyond = [value < level if lower else value > level for level in (level95, level99)]
-    return "*" * sum(map(bool, beyond))
-
-
 def _title(cell: int, scores: xr.Dataset | None, sort: str) -> str:
     if scores is None:
         return f"{cell}"
-    value, _, level95, level99 = (float(scores[name].sel(cell=cell)) for name in columns_of(sort))
+    value, p = (float(scores[name].sel(cell=cell)) for name in columns_of(sort)[:2])
     number = f"{value:.2f}" if np.isfinite(value) else "–"
-    return f"{cell}  {SHORT[sort]} {number}{_stars(value, level95, level99, sort in LOWER)}"
+    return f"{cell}  {SHORT[sort]} {number}{captions.stars(p)}"
 
 
 def _level(row: dict[str, xr.DataArray], name: str, unit: str = "") -> str:
-    value, _, level95, level99 = (float(row[column]) for column in columns_of(name))
+    value, p, _, level99 = (float(row[column]) for column in columns_of(name))
     if not np.isfinite(value):
         return "not computable"
-    stars = _stars(value, level95, level99, name in LOWER)
     chance = f" ({'1st' if name in LOWER else '99th'} pct. {level99:.2f})" if np.isfinite(level99) else ""
-    return " ".join(f"{value:.2f}{stars} {unit}".split()) + chance
+    return " ".join(f"{value:.2f}{captions.stars(p)} {unit}".split()) + chance
 
 
 def _heading(
@@ -169,34 +153,12 @@ def _heading(
     x = MARGIN / figure.get_figwidth()
     name = f"{about.get('topic', 'rate maps')}" + (f"   {about['cells']}" if about.get("cells") else "")
     figure.text(x, 1 - 0.17 / height, name, size=10, weight="bold", va="center")
-    kind = f"{_word(maps)}s"
-    if scores is not None and total < maps.sizes["cell"]:
-        kind = f"active {kind} ({maps.sizes['cell']:,} in all)"
-    parts = [f"{drawn} of {total:,} {kind}"]
-    unit = about.get("place_unit", "")
-    size = about.get("bin_size", 1.0)
-    parts.append(f"bin {size:g} {unit.removesuffix('s') if size == 1 else unit}")
-    if about.get("smooth"):
-        parts.append(f"Gaussian σ {about['smooth']:g} bins")
-    if "ticks" in about:
-        whose = "all agents pooled" if about["agent"] == "all" else f"agent {about['agent']} of {about['agents']}"
-        many = f", {about['episodes']} episodes pooled" if about["episodes"] > 1 else ""
-        parts += [f"{about['ticks']:,} ticks, {whose}{many}"]
-    if about.get("run"):
-        parts.append(about["run"])
-    figure.text(x, 1 - 0.36 / height, " · ".join(parts), size=7, color=GREY, va="center")
-    if scores is None:
-        return
-    line = f"sorted by {LONG[sort]}"
-    if scores.attrs.get("shuffles"):
-        value, _, _, level99 = (scores[name].values for name in columns_of(sort))
-        beyond = int((value < level99 if sort in LOWER else value > level99).sum())
-        side = "below the 5th, ** the 1st" if sort in LOWER else "above the 95th, ** the 99th"
-        line += (
-            f" · * {side} percentile of its own {scores.attrs['shuffles']} time shifts"
-            f" (**: {beyond:,} of {total:,}, {total / 100:.2g} expected by chance)"
-        )
-    figure.text(x, 1 - 0.51 / height, line, size=6, color=GREY, va="center")
+    lines = [captions.what(maps, scores is not None, drawn, total), captions.whose(about)]
+    for i, line in enumerate(filter(None, lines)):
+        figure.text(x, 1 - (0.36 + 0.15 * i) / height, line, size=7, color=GREY, va="center")
+    if scores is not None:
+        line = captions.order(scores, sort, about.get("ticks"))
+        figure.text(x, 1 - 0.66 / height, line, size=6, color=GREY, va="center")
 
 
 def _left_column(

@@ -134,22 +134,24 @@ def rate_maps(
     bins: float | None = None,
     smooth: float = 0.0,
     agent: int | None = 0,
+    episode: int | None = 0,
 ) -> xr.DataArray:
     """Rate maps of every cell of a topic, `[cell, y, x]`: its mean activity in each bin, NaN where no tick was spent.
 
     source: whatever `open_recording` takes. bins: side of a bin in units of the world (default 1: one cell of a grid
-    world). smooth: sigma of a Gaussian, in bins (NaN-aware, after division). agent: one agent, over all its episodes,
-    by default the first; None pools all of them, which means something only where they share one world and one code.
+    world). smooth: sigma of a Gaussian, in bins (NaN-aware, after division). agent, episode: by default the first of
+    the first, cut where `env.start` says; None pools all of them, which means something only where they share one world
+    and one code (an agent that starts a life anew at another place has other phases and other memory slots).
 
     The coordinate `occupancy` `[y, x]` counts the ticks; `x` and `y` are the centres of the bins. Attributes: topic,
-    cells (the population), unit, bin_size, place_unit, smooth, agent, agents, episodes, ticks, run (which agent, world
-    and seed).
+    cells (the population), unit, bin_size, place_unit, smooth, agent, agents (how many were recorded), episode,
+    episodes (how many the agent lived, or all of them where agent is None), ticks, run (which agent, world and seed).
 
-    Raises ValueError: no such topic or agent, a bin size that cannot be.
+    Raises ValueError: no such topic, agent or episode, a bin size that cannot be.
     """
     recording = sources.open_recording(source)
     variable = sources.signal(recording, topic)
-    chosen = sources.select(recording, agent)
+    chosen = sources.select(recording, agent, episode)
     grid = Bins.cover(chosen[sources.PLACE].values, bins)
     activity = cells_of(chosen, topic)
     maps, occupancy = mean_maps(place_index(chosen, grid).ravel(), activity.reshape(-1, activity.shape[-1]), grid.shape)
@@ -167,8 +169,9 @@ def rate_maps(
             "smooth": smooth,
             "agent": "all" if agent is None else agent,
             "agents": recording.sizes["agent"],
-            "episodes": sources.episodes(chosen),
-            "ticks": recording.sizes["tick"],
+            "episode": "all" if episode is None else episode,
+            "episodes": sources.episodes(sources.select(recording, agent)),
+            "ticks": chosen.sizes["tick"],
             "run": sources.describe(recording),
         },
     )

@@ -22,6 +22,7 @@ from analysis.sources import Array
 
 NAMES = ("grid60", "grid90", "spatial_information", "sparsity", "peak")
 LOWER = {"sparsity"}  # remarkable when small
+ACTIVE = 1e-3  # of the population's peak: what lies below is numerical dust, a softmax is never quite silent
 
 
 def scores(
@@ -31,24 +32,28 @@ def scores(
     bins: float | None = None,
     smooth: float = 0.0,
     agent: int | None = 0,
+    episode: int | None = 0,
     n: int = 100,
     seed: int = 0,
 ) -> xr.Dataset:
     """Scores of the active cells of a topic, with their significance; arguments as of `rate_maps`.
 
-    Only cells that were ever active (not 0, not NaN) are scored: a memory of a thousand slots is not a thousand cells.
+    Only active cells are scored, those whose peak activity is above `ACTIVE` = 1/1000 of the population's: a memory of
+    a thousand slots is not a thousand cells.
     Over the dimension `cell` (numbered as in the topic): `grid60`, `grid90` (see `grid_score`), `spacing` (units of the
     world), `spatial_information` (bits/spike), `sparsity`, `peak` (the map's highest value), `mean`, and for each of
-    `NAMES` the `_p`, `_p95` and `_p99` of `n` circular time shifts of at least 20 ticks within the agent's whole life
-    (for sparsity, where less is more, p counts the smaller ones and the percentiles are `_p05` and `_p01`).
-    `not_computable` says which scores are NaN and why. With n = 0, or on a record of fewer than 41 ticks, p and
-    percentiles are NaN.
+    `NAMES` the `_p`, `_p95` and `_p99` of `n` circular time shifts of at least 20 ticks within the chosen episode (for
+    sparsity, where less is more, p counts the smaller ones and the percentiles are `_p05` and `_p01`). `not_computable`
+    says which scores are NaN and why. With n = 0, or on a record of fewer than 41 ticks, p and percentiles are NaN.
+
+    Raises ValueError as `rate_maps`, and for a negative `n`.
     """
     recording = sources.open_recording(source)
-    chosen = sources.select(recording, agent)
+    chosen = sources.select(recording, agent, episode)
     grid = Bins.cover(chosen[sources.PLACE].values, bins)
     activity = cells_of(chosen, topic)
-    active = np.flatnonzero(((activity != 0) & np.isfinite(activity)).any((0, 1)))
+    peaks = np.abs(activity).max((0, 1), where=np.isfinite(activity), initial=0.0)
+    active = np.flatnonzero(peaks > ACTIVE * peaks.max(initial=0.0))
     index = place_index(chosen, grid)
     table = _score(index, activity[..., active], grid, smooth=smooth, n=n, seed=seed, min_shift=MIN_SHIFT)
     unit = str(sources.signal(recording, topic).attrs.get("unit", ""))
@@ -58,6 +63,7 @@ def scores(
         unit=unit,
         cells_in_topic=activity.shape[-1],
         agent="all" if agent is None else agent,
+        episode="all" if episode is None else episode,
     )
 
 
@@ -80,19 +86,37 @@ def neuron_scores(neuron: Neuron, bin: float = 2.5, *, smooth: float = 2.0, n: i
     return table.assign_attrs(topic=neuron.name, cells="recorded neuron", unit="Hz", cells_in_topic=1)
 
 
-def to_csv(table: xr.Dataset | list[xr.Dataset], path: str | Path) -> Path:
-    """Write scores, a line a cell with its topic in front, whole or not at all; NaN is an empty field."""
+def to_csv(table: xr.Dataset | list[xr.Dataset], path: str | Path, *, merge: bool = False) -> Path:
+    """Write scores, a line a cell with its topic in front, whole or not at all; NaN is an empty field.
+
+    merge: keep the lines of other topics where the file is there and has the same columns; lines are then in the order
+    of the topics' names.
+    """
     tables = [table] if isinstance(table, xr.Dataset) else table
     path = Path(path)
     columns = [str(name) for name in tables[0].data_vars]
+    header, lines = ["topic", "cell", *columns], []
+    for part in tables:
+        values = [part[name].values.tolist() for name in columns]
+        for cell, *row in zip(part["cell"].values.tolist(), *values, strict=True):
+            lines.append([part.attrs["topic"], cell, *("" if value != value else value for value in row)])
+    if merge:
+        drawn = {part.attrs["topic"] for part in tables}
+        lines = sorted(
+            [*(line for line in _lines(path, header) if line[0] not in drawn), *lines], key=lambda line: line[0]
+        )
     with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["topic", "cell", *columns])
-        for part in tables:
-            values = [part[name].values.tolist() for name in columns]
-            for cell, *row in zip(part["cell"].values.tolist(), *values, strict=True):
-                writer.writerow([part.attrs["topic"], cell, *("" if value != value else value for value in row)])
+        csv.writer(file, lineterminator="\n").writerows([header, *lines])
     return path
+
+
+def _lines(path: Path, header: list[str]) -> list[list[str]]:
+    """The lines of a table with this header; none where there is no such table."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        first, *lines = [*csv.reader(file)] or [[]]
+    return [line for line in lines if line] if first == header else []
 
 
 def _score(
@@ -107,6 +131,8 @@ def _score(
     duration: Array | None = None,
 ) -> xr.Dataset:
     """Scores of `activity` `[T, B, cells]` at the flat bins `index` `[T, B]`."""
+    if n < 0:
+        raise ValueError(f"{n} shuffles: there must be none (no significance) or more")
     flat = activity.reshape(index.size, -1)
     maps, occupancy = mean_maps(index.ravel(), flat, grid.shape, None if duration is None else duration.ravel())
     mean = _mean(maps, occupancy)

@@ -5,7 +5,10 @@ import os
 import torch
 
 # torch's default threads swing a tick's time 50-fold on small machines; more are seldom faster at these sizes
-torch.set_num_threads(int(os.environ.get("COGARCH_THREADS", "1")))
+_threads = os.environ.get("COGARCH_THREADS", "1")
+if not _threads.isdigit() or _threads == "0":
+    raise ValueError(f"COGARCH_THREADS is {_threads!r}: it is a whole number of threads, 1 or more")
+torch.set_num_threads(int(_threads))
 
 from cogarch.bus import Bus  # noqa: E402
 from cogarch.config import Agent  # noqa: E402

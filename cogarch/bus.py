@@ -34,6 +34,8 @@ class Probe:
 
     @property
     def data(self) -> Tensor:
+        if not self._parts:
+            raise ValueError(f"the probe of {self.topic!r} has recorded nothing yet: tick or play first")
         return torch.cat(self._parts)
 
 
@@ -171,7 +173,14 @@ class Bus:
             # playing, the message is [T, B, *shape]: time is folded into the rows
             self._clamps[topic] = lambda x: value(x.flatten(0, -1 - len(signal.shape))).reshape(x.shape)
         else:
-            held = torch.as_tensor(value, dtype=signal.dtype)
+            given = torch.as_tensor(value)
+            held = given.to(signal.dtype)
+            if bool((held != given).any()) and not signal.dtype.is_floating_point:
+                raise ValueError(f"{topic!r} cannot be clamped to {value}: it is {signal}, which does not hold that")
+            if signal.values and bool(((held < 0) | (held >= signal.values)).any()):
+                raise ValueError(
+                    f"{topic!r} cannot be clamped to {value}: it takes the values 0 to {signal.values - 1}"
+                )
             try:
                 held.expand(self.batch, *signal.shape)
             except RuntimeError:
@@ -184,6 +193,7 @@ class Bus:
 
     def release(self, topic: str) -> None:
         """Let a clamped topic speak again."""
+        self._check_topic(topic)
         self._clamps.pop(topic, None)
         self._rewrite()
 
@@ -211,6 +221,8 @@ class Bus:
         probed ones) depend on, the others' states stand still, and only those topics are returned; without, every
         topic, `[T, B, *shape]`. Raises WiringError where an `over_time` method does not return what its steps declare.
         """
+        if missing := [topic for topic in self.plan.inputs if topic not in walk]:
+            raise ValueError(f"the walk lacks {missing[0]!r}; it holds {', '.join(walk) or 'nothing'}")
         starts = walk.get("env/start")
         length = len(next(iter(walk.values())))
         cuts = [0] if starts is None else [0, *(t for t in starts.flatten(1).any(1).nonzero().flatten().tolist() if t)]

@@ -33,7 +33,7 @@ class _Failed(Exception):
     """A clause does not hold; the text says where, and what to do."""
 
 
-def contracts(motion: str = "dx, dy") -> dict[str, Signal]:
+def example_contracts(motion: str = "dx, dy") -> dict[str, Signal]:
     """The topics of an agent on a square world (45 objects, 4 moves), for building a module on its own."""
     return {
         "env/observation": Signal(dtype=torch.int64, values=45),
@@ -51,6 +51,7 @@ def contracts(motion: str = "dx, dy") -> dict[str, Signal]:
         "hc/recalled_g": Signal((24,)),
         "hc/familiarity": Signal(unit="minus energy"),
         "hc/slot": Signal(dtype=torch.int64, unit="slot", values=32),
+        "hc/stored": Signal(dtype=torch.bool),
         "world/z": Signal((16,)),
         "world/z_predicted": Signal((16,)),
         "world/surprise": Signal(),
@@ -66,10 +67,10 @@ def check_module(
 ) -> list[Verdict]:
     """Run every clause on the module that `make(topics)` builds; clauses that rest on one that failed are not run.
 
-    `topics` are the contracts of the world and the other modules (default: `contracts()`); those of the module's own
-    role are left out.
+    `topics` are the contracts of the world and the other modules (default: `example_contracts()`); those of the
+    module's own role are left out.
     """
-    return _Suite(make, contracts() if topics is None else topics).run()
+    return _Suite(make, example_contracts() if topics is None else topics).run()
 
 
 class _Suite:

@@ -99,7 +99,7 @@ def run(
         seed: Seeds everything.
         out: Folder of the run (default: runs/AGENT-ENV-SEED).
         swap: Another module in a role, a name or pkg.mod:Class.
-        settings: Another setting of a module.
+        settings: Another setting of a module, or of the training (training.policy=uniform).
         options: An option of the world.
     """
     folder = cogarch.run(
@@ -137,7 +137,7 @@ def train(
         save_every: Updates between checkpoints.
         out: Folder of the run (default: runs/AGENT-ENV-SEED).
         swap: Another module in a role, a name or pkg.mod:Class.
-        settings: Another setting of a module.
+        settings: Another setting of a module, or of the training (training.policy=uniform).
         options: An option of the world.
     """
     from cogarch.learning.train import train as learn
@@ -199,12 +199,12 @@ def check(target: str, /, motion: str = "dx, dy") -> None:
         target: pkg.mod:Class, or ROLE/NAME of one of ours.
         motion: The unit of env/motion in which to build it.
     """
-    from cogarch.check import check_module, contracts
+    from cogarch.check import check_module, example_contracts
     from cogarch.registry import find, load_class, make
 
     role, _, name = target.partition("/")
     cls = find(role, name) if name and ":" not in target else load_class(target)
-    topics = contracts(motion)
+    topics = example_contracts(motion)
     others = {topic: signal for topic, signal in topics.items() if topic.partition("/")[0] != cls.role}
     make(cls.role, f"{cls.__module__}:{cls.__qualname__}", others, {})  # says what keeps it from being built at all
     verdicts = check_module(cls, topics)
@@ -254,7 +254,7 @@ def graph(
         env: The world in which it is wired.
         out: Also draw it (png, svg or pdf by the ending).
         swap: Another module in a role, a name or pkg.mod:Class.
-        settings: Another setting of a module.
+        settings: Another setting of a module, or of the training (training.policy=uniform).
         options: An option of the world.
     """
     import envs
@@ -282,7 +282,7 @@ def bench(
     name: str,
     /,
     env: str | None = None,
-    seeds: int = 5,
+    seeds: int | None = None,
     json: Path | None = None,
     quick: bool = False,
 ) -> None:
@@ -291,7 +291,7 @@ def bench(
     Args:
         name: Which bench.
         env: Another world than the bench's own.
-        seeds: How many seeds (0, 1, ...).
+        seeds: How many seeds, from 0 on (default: the bench's own, 5 where something is learned).
         json: Write the rows here, too.
         quick: A few updates and one short walk, to see that it works; the numbers mean nothing.
     """
@@ -342,7 +342,8 @@ def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...]) -> cogar
         role, dot, setting = key.partition(".")
         if not dot:
             raise ValueError(f"--set {item}: it is ROLE.SETTING=VALUE, such as hc.capacity=2048")
-        agent = agent.change(role, **{setting: _value(value)})
+        changed = {setting: _value(value)}
+        agent = agent.train_with(**changed) if role == "training" else agent.change(role, **changed)
     return agent
 
 
@@ -365,7 +366,9 @@ def _split(item: str, flag: str, form: str) -> tuple[str, str]:
 
 
 def _value(text: str) -> Any:
-    """A TOML value (20, 0.05, true, [5, 8]), or the text itself."""
+    """A TOML value (20, 0.05, true, [5, 8]), `none`, or the text itself."""
+    if text == "none":
+        return None
     try:
         return tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:

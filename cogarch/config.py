@@ -60,6 +60,8 @@ class Agent(_Config):
     training: Training = Training()
     weights: Path | None = None
     """A safetensors file; None: as initialised by the seed."""
+    learns: bool = False
+    """It is of little use before it has learned; who runs it without weights is told."""
 
     @pydantic.field_validator("modules")
     @classmethod
@@ -87,6 +89,11 @@ class Agent(_Config):
             raise ConfigError(f"{self.name} has no {role!r}; {nearest(role, self.modules)}")
         return self.model_copy(update={"modules": self.modules | {role: self.modules[role] | settings}})
 
+    def train_with(self, **settings: Any) -> Agent:
+        """The same agent, trained otherwise. ConfigError names a setting that does not exist or fit."""
+        raw = self.model_dump() | {"training": self.training.model_dump() | settings}
+        return parse_agent(raw, self.name)
+
     def build(
         self, inputs: Mapping[str, Signal], *, batch: int = 1, seed: int = 0, learning: bool = False, load: bool = True
     ) -> Bus:
@@ -97,14 +104,16 @@ class Agent(_Config):
         """
         topics, parts = dict(inputs), {}
         for role in ROLES:
-            if role not in self.modules:
-                continue
+            if role not in self.modules or (learning and role == "executive"):
+                continue  # while learning a policy walks (envs/policies.py), so any memory can be trained
             settings = self.modules[role] | (self.training.modules.get(role, {}) if learning else {})
             use, every = settings.pop("use"), settings.pop("every", 1)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(key(seed, role, 0))
                 parts[role] = make(role, use, topics, settings)
-            parts[role].every = int(every)
+            if not isinstance(every, int) or every < 1:
+                raise ConfigError(f"{role}.every is {every!r}: a rate is a whole number of ticks, 1 or more")
+            parts[role].every = every
             for step in parts[role].steps():
                 topics |= step.writes
         bus = Bus(inputs, parts, batch=batch, seed=seed)
@@ -120,6 +129,7 @@ def load_weights(bus: Bus, path: Path) -> None:
     weight which does not fit, or is missing.
     """
     tensors, meta = files.load_tensors(path)
+    world = f" in {meta['env']} or" if "env" in meta else ""
     own = bus.parts.state_dict()
     swapped = {role for role in bus.parts if meta.get(f"use.{role}", _kind(bus, role)) != _kind(bus, role)}
     for name in (*sorted(tensors), *sorted(own)):
@@ -131,7 +141,7 @@ def load_weights(bus: Bus, path: Path) -> None:
             there_is, here_is = ("missing" if x is None else str(list(x.shape)) for x in (there, here))
             raise files.FileError(
                 f"{path}: {name!r} is {there_is} in the file and {here_is} in the agent; "
-                "it was trained with other settings: use those, or train again"
+                f"it was trained{world} with other settings: use those, or train again"
             )
     for name, tensor in tensors.items():
         if name in own and name.partition(".")[0] not in swapped:

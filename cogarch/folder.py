@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import json
 import platform
@@ -92,6 +93,12 @@ class RunFolder:
                 f"the training in {self.path} has saved no weights yet; cogarch resume {self.path} goes on with it"
             )
         return self.beginning.model_copy(update={"weights": self.path / WEIGHTS})
+
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """The lines of metrics.csv; a cell that was left empty is NaN."""
+        with files.named(self.path / METRICS, "read"), (self.path / METRICS).open(newline="") as file:
+            return [{name: float(cell or "nan") for name, cell in row.items()} for row in csv.DictReader(file)]
 
     @property
     def recording(self) -> Path:

@@ -72,7 +72,7 @@ def make(role: str, use: str, topics: Mapping[str, Signal], settings: Mapping[st
 
 def check_settings(cls: type[Module], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Settings with the types of the constructor's keyword arguments; ConfigError names the wrong one."""
-    hints = get_type_hints(cls.__init__)
+    hints = get_type_hints(cls.__init__, include_extras=True)
     fields: dict[str, Any] = {
         name: (hints.get(name, Any), parameter.default if parameter.default is not parameter.empty else ...)
         for name, parameter in list(inspect.signature(cls).parameters.items())[1:]

@@ -112,6 +112,10 @@ def run(
     signals = {**bus.plan.topics, **TRUTH}
     console = console or Console(stderr=True)  # stdout holds results
     told: set[str] = set()
+    if agent.learns and agent.weights is None:
+        console.print(
+            f"[yellow]{agent.name} has not learned yet; cogarch train {agent.name} makes an agent that has[/]"
+        )
     status = "failed"
     try:
         with (

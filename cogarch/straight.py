@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 class Tick:
     """The function, its source, and the step that each of its lines calls."""
 
-    def __init__(self, source: str, scope: dict[str, Any], steps: dict[int, str]) -> None:
-        self.source, self.steps = source, steps
+    def __init__(
+        self, source: str, scope: dict[str, Any], steps: dict[int, str], names: Mapping[str, str], plan: Plan
+    ) -> None:
+        self.source, self.steps, self.names, self.plan = source, steps, names, plan
         self.file = f"<tick {id(self):#x}>"
         linecache.cache[self.file] = (len(source), None, source.splitlines(True), self.file)
         exec(compile(source, self.file, "exec"), scope)
@@ -36,11 +38,18 @@ class Tick:
         linecache.cache.pop(self.file, None)
 
     def blame(self, error: BaseException, t: int) -> None:
-        """Name the step in which an error arose, on the error itself."""
-        for frame in traceback.extract_tb(error.__traceback__):
-            if frame.filename == self.file:
-                where = self.steps.get(frame.lineno or 0, "the bus")
-                error.add_note(f"cogarch: at tick {t}, in {where}: {frame.line}")
+        """Name, on the error itself, the step in which it arose, and who misled it by a message of the wrong kind."""
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename != self.file:
+                continue
+            text = linecache.getline(self.file, line).strip()
+            error.add_note(f"cogarch: at tick {t}, in {self.steps.get(line, 'the bus')}: {text}")
+            for topic, signal in self.plan.topics.items():
+                x = frame.f_locals.get(self.names[topic])
+                if isinstance(x, Tensor) and (x.shape[1:] != signal.shape or x.dtype != signal.dtype):
+                    made = f"{str(x.dtype).removeprefix('torch.')} {list(x.shape[1:])}"
+                    error.add_note(f"cogarch: {topic!r} is declared {signal}; {self.plan.writer(topic)} made {made}")
+                    break
 
 
 def hold(
@@ -125,4 +134,4 @@ def write_tick(
         say(f"state[{module!r}] = s_{module}")
     say("bus.t += 1")
     say("return {" + ", ".join(["**inputs", *(f"**w{i}" for i in range(len(plan.order)))]) + "}")
-    return Tick("\n".join(lines) + "\n", scope, steps)
+    return Tick("\n".join(lines) + "\n", scope, steps, names, plan)

@@ -13,7 +13,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from cogarch.module import SCORING_ONLY, Module, Read, Signal, Step
+from cogarch.module import ROLES, SCORING_ONLY, Module, Read, Signal, Step
 from cogarch.tree import leaves
 
 
@@ -77,7 +77,11 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
         if not name.isidentifier():
             raise WiringError(f"a module cannot be called {name!r}: letters, digits and _ only, such as 'hc'")
         _check_methods(name, modules[name])
-        for step in modules[name].steps():
+        try:
+            steps = modules[name].steps()
+        except NotImplementedError as error:
+            raise WiringError(str(error)) from None
+        for step in steps:
             node = Node(name, step, step.subscriptions, modules[name].every)
             if node.every < 1:
                 raise WiringError(f"{name} runs every {node.every} ticks; a rate is 1 or more")
@@ -122,10 +126,11 @@ def _check_reads(nodes: Iterable[Node], topics: Mapping[str, Signal], writer: Ma
                     "read what the agent can sense: env/observation, env/motion, env/bump"
                 )
             if read.topic not in topics:
-                raise WiringError(
-                    f"{at} reads {read.topic!r}, which nobody writes; {nearest(read.topic, topics)} "
-                    "Add a module that writes it, or change the read"
-                )
+                role = read.topic.partition("/")[0]
+                absent = role in ROLES and not any(topic.startswith(role + "/") for topic in topics)
+                mend = f"give the agent a module in the role {role}" if absent else "Add a module that writes it"
+                near = "" if absent else nearest(read.topic, topics) + " "
+                raise WiringError(f"{at} reads {read.topic!r}, which nobody writes; {near}{mend}, or change the read")
             if read.delay < 0:
                 raise WiringError(f"{at} reads {read.topic!r} with delay {read.delay}; the future is not to be had")
             signal = topics[read.topic]

@@ -3,17 +3,17 @@
 Importing this package registers `cogarch/Square-v0` and `cogarch/Graph-v0` with gymnasium (`make` and `make_vec`).
 """
 
-import difflib
 import inspect
 from typing import Any
 
 import gymnasium
 
 from envs.graph import Graph
+from envs.settings import checked, did_you_mean
 from envs.square import Square
 from envs.world import World
 
-__all__ = ["World", "catalogue", "make"]
+__all__ = ["World", "catalogue", "full_id", "make"]
 
 WORLDS: dict[str, type[World]] = {"cogarch/Square-v0": Square, "cogarch/Graph-v0": Graph}
 
@@ -32,19 +32,28 @@ def make(env_id: str, batch: int, **settings: Any) -> World:
         settings: what the world can be given, by name.
 
     Raises:
-        ValueError: an unknown id or setting, with the nearest names; a value that makes no world.
+        ValueError: an unknown id or setting, with the nearest names; a value of the wrong type, or that makes no world.
     """
-    from envs.minigrid import MiniGrid, ids  # here: importing minigrid takes longer than all else together
+    from envs.minigrid import MiniGrid  # here: importing minigrid takes longer than all else together
 
-    full = env_id if env_id in WORLDS else f"cogarch/{env_id}"
-    if full in WORLDS:
-        _check_settings(full, WORLDS[full], settings)
-        return WORLDS[full](batch, **settings)
-    if env_id in ids():
-        _check_settings(env_id, MiniGrid, settings)
-        return MiniGrid(batch, env_id, **settings)
-    known = [*WORLDS, *(name.removeprefix("cogarch/") for name in WORLDS), *ids()]
-    raise ValueError(f"no world is called {env_id!r}: {_did_you_mean(env_id, known)}")
+    env_id = full_id(env_id)
+    if env_id in WORLDS:
+        return WORLDS[env_id](batch, **checked(WORLDS[env_id], env_id, settings))
+    return MiniGrid(batch, env_id, **checked(MiniGrid, env_id, settings))
+
+
+def full_id(env_id: str) -> str:
+    """The id with its prefix, so that two spellings of one world compare equal.
+
+    Raises:
+        ValueError: an unknown id, with the nearest names.
+    """
+    from envs.minigrid import ids
+
+    known = {name.removeprefix("cogarch/"): name for name in WORLDS} | {name: name for name in (*WORLDS, *ids())}
+    if env_id not in known:
+        raise ValueError(f"no world is called {env_id!r}: {did_you_mean(env_id, known)}")
+    return known[env_id]
 
 
 def catalogue() -> dict[str, str]:
@@ -53,19 +62,3 @@ def catalogue() -> dict[str, str]:
 
     ours = {env_id: (inspect.getdoc(world) or "").splitlines()[0] for env_id, world in WORLDS.items()}
     return ours | minigrid.catalogue()
-
-
-def _check_settings(env_id: str, world: type[World], settings: dict[str, Any]) -> None:
-    parameters = inspect.signature(world).parameters.values()
-    known = {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    for name in settings:
-        if name not in known:
-            raise ValueError(f"{env_id} has no setting {name!r}: {_did_you_mean(name, list(known))}")
-    for name, parameter in known.items():
-        if parameter.default is inspect.Parameter.empty and name not in settings:
-            raise ValueError(f"{env_id} needs the setting {name!r}: pass {name}=...")
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known[:12])}"

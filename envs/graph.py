@@ -1,22 +1,18 @@
 """Any graph as a world: the nodes are places, the labels of the edges are actions."""
 
-from __future__ import annotations  # networkx.Graph takes its type parameters in annotations only
-
 from pathlib import Path
-from typing import Any
 
 import gymnasium
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.drawing import draw
-from envs.graph_table import graph_table
+from envs.graph_table import AnyGraph, graph_table
 from envs.world import ALLOCENTRIC, Array, Bools, Floats, Ints, SingleWorld, World
 
 
 class Graph(World):
-    """Any connected graph with labelled edges; the agent senses the object of its node, and a missing edge is a bump.
+    """Any connected graph with labelled edges; the agent senses the object of its node.
 
     Args:
         num_envs: worlds stepped together, all on this graph, each with a sensory map of its own.
@@ -30,20 +26,21 @@ class Graph(World):
         motion_noise: standard deviation of felt motion, cells a step, on both components.
         render_mode: "rgb_array" or None.
 
-    Observation `Discrete(objects)`; actions the labels in sorted order; node = rank in `list(graph)`; never ends, never
-    pays. Where the nodes have attributes `x` and `y` (or `pos`), place is those and motion is their difference; else
-    place is a layout to draw by (Kamada-Kawai, mean edge 1) and motion is zero: a graph has no body.
+    Observation `Discrete(objects)`; actions the labels in sorted order, a bump where the node has no such edge; node =
+    rank in `list(graph)`; never ends, never pays. Where the nodes have attributes `x` and `y` (or `pos`), place is
+    those and motion is their difference; else place is a layout to draw by (Kamada-Kawai, mean edge 1) and motion is
+    zero: a graph has no body.
 
     Raises:
         ValueError: a graph that makes no world, with the nodes and the mend; a file that is no graph or has a DOCTYPE.
-        OSError: a file that cannot be read.
+        OSError: a file that is not there or cannot be read.
     """
 
     def __init__(
         self,
         num_envs: int = 1,
         *,
-        graph: nx.Graph[Any] | str | Path,
+        graph: AnyGraph | str | Path,
         label: str | None = "action",
         objects: int = 45,
         motion_noise: float = 0.0,

@@ -1,20 +1,24 @@
 """From a networkx graph, or a file of one, to a table of moves; every fault of a graph is named here."""
 
-from __future__ import annotations  # networkx.Graph takes its type parameters in annotations only
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:  # networkx.Graph takes its type parameter from type checkers only
+    AnyGraph = nx.Graph[Any]
+else:
+    AnyGraph = nx.Graph
+
 Node = Any
 Action = Any
+NO_LABEL = "label=None (from the shell: -o label=none)"
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,13 @@ class GraphTable:
         return np.stack([self.place[node], self.place[self.target[node, action]]], axis=1)
 
 
-def graph_table(graph: nx.Graph[Any] | str | Path, label: str | None) -> GraphTable:
+def graph_table(graph: AnyGraph | str | Path, label: str | None) -> GraphTable:
     """Read a graph, prove that it makes a world, and turn it into arrays. See `envs.graph.Graph` for the rules.
 
     Raises:
         ValueError: not a graph, too small, not connected, moves without or with contradicting labels, coordinates or
             objects on some nodes only; with the names of nodes and the mend.
+        OSError: a file that is not there or cannot be read.
     """
     if isinstance(graph, str | Path):
         graph = read_graph(Path(graph), label)
@@ -68,12 +73,17 @@ def graph_table(graph: nx.Graph[Any] | str | Path, label: str | None) -> GraphTa
     return GraphTable(names, target, place, motion, _own_objects(graph))
 
 
-def read_graph(path: Path, label: str | None) -> nx.Graph[Any]:
+def read_graph(path: Path, label: str | None) -> AnyGraph:
     """Read GraphML (`.graphml`), GEXF (`.gexf`), or else an edge list.
 
     An edge list has one move a line, `from to action`; with `label=None` one undirected edge a line, `from to`. Blank
     lines and lines that begin with # are left out. An XML file with a DOCTYPE is refused: it may expand without end.
     """
+    if not path.exists() or path.is_dir():
+        raise FileNotFoundError(
+            f"there is no file {path.absolute()} to read the graph from: "
+            f"give the path of a GraphML (.graphml), GEXF (.gexf) or edge list file"
+        )
     ending = path.suffix.lower()
     if ending not in (".graphml", ".gexf"):
         try:
@@ -82,7 +92,7 @@ def read_graph(path: Path, label: str | None) -> nx.Graph[Any]:
             raise ValueError(f"{path} is no edge list: it is not text (GraphML is read from .graphml)") from error
     try:
         _refuse_doctype(path)
-        graph: nx.Graph[Any] = nx.read_graphml(path) if ending == ".graphml" else nx.read_gexf(path)
+        graph: AnyGraph = nx.read_graphml(path) if ending == ".graphml" else nx.read_gexf(path)
     except (expat.ExpatError, nx.NetworkXException, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no {ending[1:]} graph that networkx reads: {error}") from error
     return graph
@@ -99,15 +109,15 @@ def _refuse_doctype(path: Path) -> None:
         parser.ParseFile(file)
 
 
-def _read_edge_list(path: Path, label: str | None) -> nx.Graph[Any]:
+def _read_edge_list(path: Path, label: str | None) -> AnyGraph:
     columns = ("from", "to") if label is None else ("from", "to", label)
-    graph: nx.Graph[Any] = nx.Graph() if label is None else nx.MultiDiGraph()
+    graph: AnyGraph = nx.Graph() if label is None else nx.MultiDiGraph()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         if len(words) != len(columns):
-            mend = "; label=None reads two, and numbers the neighbours" if label and len(words) == 2 else ""
+            mend = f"; {NO_LABEL} reads two, and numbers the neighbours" if label and len(words) == 2 else ""
             raise ValueError(
                 f"{path}, line {number}: {len(words)} words, where an edge list has {len(columns)} "
                 f"({' '.join(columns)}){mend}"
@@ -116,7 +126,7 @@ def _read_edge_list(path: Path, label: str | None) -> nx.Graph[Any]:
     return graph
 
 
-def _check_connected(graph: nx.Graph[Any]) -> None:
+def _check_connected(graph: AnyGraph) -> None:
     directed = graph.is_directed()
     components: Any = nx.strongly_connected_components if directed else nx.connected_components
     parts = list(components(graph))
@@ -131,11 +141,11 @@ def _check_connected(graph: nx.Graph[Any]) -> None:
     )
 
 
-def _numbered_moves(graph: nx.Graph[Any]) -> dict[Node, dict[Action, Node]]:
+def _numbered_moves(graph: AnyGraph) -> dict[Node, dict[Action, Node]]:
     return {node: dict(enumerate(_in_order(graph[node]))) for node in graph}
 
 
-def _labelled_moves(graph: nx.Graph[Any], label: str) -> dict[Node, dict[Action, Node]]:
+def _labelled_moves(graph: AnyGraph, label: str) -> dict[Node, dict[Action, Node]]:
     moves: dict[Node, dict[Action, Node]] = {node: {} for node in graph}
 
     def add(a: Node, b: Node, action: Action) -> None:
@@ -149,7 +159,7 @@ def _labelled_moves(graph: nx.Graph[Any], label: str) -> dict[Node, dict[Action,
         if data.get(label) is None:
             raise ValueError(
                 f"the edge from {a!r} to {b!r} has no {label!r} (it has {', '.join(map(repr, data)) or 'nothing'}): "
-                f"label every edge, or pass label=None to number each node's neighbours"
+                f"label every edge, or pass {NO_LABEL} to number each node's neighbours"
             )
         add(a, b, data[label])
         if graph.is_directed() or a == b:
@@ -163,7 +173,7 @@ def _labelled_moves(graph: nx.Graph[Any], label: str) -> dict[Node, dict[Action,
     return moves
 
 
-def _own_places(graph: nx.Graph[Any]) -> NDArray[np.float32] | None:
+def _own_places(graph: AnyGraph) -> NDArray[np.float32] | None:
     if any("pos" in data for _, data in graph.nodes(data=True)):
         positions = _of_every_node(graph, "pos")
     elif any("x" in data or "y" in data for _, data in graph.nodes(data=True)):
@@ -181,7 +191,7 @@ def _own_places(graph: nx.Graph[Any]) -> NDArray[np.float32] | None:
     return places.astype(np.float32)
 
 
-def _own_objects(graph: nx.Graph[Any]) -> NDArray[np.int64] | None:
+def _own_objects(graph: AnyGraph) -> NDArray[np.int64] | None:
     if not any("object" in data for _, data in graph.nodes(data=True)):
         return None
     objects = _of_every_node(graph, "object")
@@ -191,7 +201,7 @@ def _own_objects(graph: nx.Graph[Any]) -> NDArray[np.int64] | None:
     return np.array(objects, np.int64)
 
 
-def _of_every_node(graph: nx.Graph[Any], name: str) -> list[Any]:
+def _of_every_node(graph: AnyGraph, name: str) -> list[Any]:
     lacking = [node for node, data in graph.nodes(data=True) if name not in data]
     if lacking:
         raise ValueError(
@@ -200,9 +210,9 @@ def _of_every_node(graph: nx.Graph[Any], name: str) -> list[Any]:
     return [data[name] for _, data in graph.nodes(data=True)]
 
 
-def _layout(graph: nx.Graph[Any]) -> NDArray[np.float32]:
+def _layout(graph: AnyGraph) -> NDArray[np.float32]:
     """Places for a graph without any, to draw it: Kamada and Kawai (1989), an edge 1 cell long on average."""
-    simple: nx.Graph[Any] = nx.Graph()
+    simple: AnyGraph = nx.Graph()
     simple.add_nodes_from(graph)
     simple.add_edges_from((a, b) for a, b in graph.edges() if a != b)
     layout = nx.kamada_kawai_layout(simple, weight=None)

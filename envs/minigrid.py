@@ -161,9 +161,15 @@ def catalogue() -> dict[str, str]:
 
 
 def _about(env_id: str) -> str:
-    text = inspect.getdoc(load_env_creator(str(gymnasium.spec(env_id).entry_point))) or ""
-    first = re.split(r"\.\s", " ".join(text.replace("## Description", "").split()))[0]
-    return textwrap.shorten(f"MiniGrid: {first.rstrip('.')}.", 120, placeholder=" ...")
+    spec = gymnasium.spec(env_id)
+    text = inspect.getdoc(load_env_creator(str(spec.entry_point))) or ""
+    text = " ".join(text.replace("## Description", "").replace("`", "").split())
+    obstacle = spec.kwargs.get("obstacle_type", "lava")  # a description for each: the lava crossings', the walls'
+    text = re.sub(rf'^Depending on the obstacle_type.*?"{obstacle}" - ', "", text)
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)  # a markdown link
+    text = re.sub(r"^((This|The) environment (is |has )?|The agent has to )", "", text)
+    first = re.split(r"\.(?:\s|$)", text)[0]
+    return textwrap.shorten(f"{first[:1].upper()}{first[1:]}.", 90, placeholder=" ...")
 
 
 def _why_not(env_id: str) -> str | None:

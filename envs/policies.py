@@ -3,7 +3,6 @@
 They bump into walls: an agent that lives bumps, and a code trained on walks that never do falls apart when it does.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from envs.settings import did_you_mean
 from envs.world import Array, Ints
 
 COMPASS = {
@@ -118,7 +118,8 @@ def _drifting(actions: Sequence[str]) -> Policy:
         return ForwardMostly(actions)
     raise ValueError(
         f"the drifting policy knows compass directions ({', '.join(COMPASS)}) and left, right, forward; this world's "
-        f"actions are {', '.join(actions)}: use 'uniform' or 'least_visited'"
+        f"actions are {', '.join(actions)}: use 'uniform' or 'least_visited' "
+        f"(from the shell: cogarch train ... --set training.policy=uniform)"
     )
 
 
@@ -136,8 +137,7 @@ def make(name: str, actions: Sequence[str]) -> Policy:
         ValueError: an unknown name, with the nearest ones; actions that the policy has no meaning for.
     """
     if name not in POLICIES:
-        near = difflib.get_close_matches(name, POLICIES) or list(POLICIES)
-        raise ValueError(f"no policy is called {name!r}: did you mean {' or '.join(map(repr, near))}?")
+        raise ValueError(f"no policy is called {name!r}: {did_you_mean(name, POLICIES)}")
     return POLICIES[name](actions)
 
 

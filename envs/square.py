@@ -18,7 +18,7 @@ MOVES_FELT = MOVES.astype(np.float32)
 
 
 class Square(World):
-    """A square lattice, walled or a torus; the agent senses the object underfoot and bumps into walls.
+    """A square lattice, walled or a torus; the agent senses the object underfoot.
 
     Args:
         num_envs: worlds stepped together.

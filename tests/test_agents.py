@@ -24,7 +24,8 @@ def test_every_agent_is_wired_to_every_kind_of_world(name: str, world: str) -> N
     assert agent.name == name
     for learning in (False, True):
         bus = agent.build(contracts(envs.make(world, 1)), batch=2, learning=learning)
-        assert {"executive/action", "mec/g", "hc/p", "lec/x_predicted", *agent.training.losses} <= set(bus.plan.topics)
+        assert {"mec/g", "hc/p", "lec/x_predicted", *agent.training.losses} <= set(bus.plan.topics)
+        assert ("executive/action" in bus.plan.topics) is not learning  # while learning a policy walks
 
 
 def test_an_agent_of_ones_own_from_a_file_beside_ours(tmp_path: Path) -> None:

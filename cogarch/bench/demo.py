@@ -40,8 +40,9 @@ CELLS = (
 def demo(out: Path, *, quick: bool = False) -> None:
     """Everything that `make demo` shows, into `out`; a demo that lies there is made anew."""
     began, console = time.perf_counter(), Console()
-    if (out / "learned" / "run.json").exists():
-        shutil.rmtree(out)
+    for name in ("learned", *(name for name, *_ in LIVES), "square-learned"):
+        if (out / name / "run.json").exists():
+            shutil.rmtree(out / name)
     explorer, learner = agents.load("explorer"), agents.load("learner")
     setup = learner.training.model_copy(update={"updates": UPDATES // 10 if quick else UPDATES})
 
@@ -71,7 +72,7 @@ def demo(out: Path, *, quick: bool = False) -> None:
         life = run(agent, env, steps=TICKS, options=options, out=out / name, console=console)
         for topic in ("mec/g", "hc/p"):
             figures = life.path / "figures" / topic.replace("/", ".")
-            for path in analysis.write_ratemaps(life.path, topic, figures, shuffles=50):
+            for path in analysis.write_ratemaps(life.path, topic, figures, shuffles=100):
                 if path.suffix == ".png":
                     console.print(f"   {path}")
     paths = analysis.save_figure(_first_light(out, rows), out / "first_light")

@@ -45,17 +45,19 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     if env not in (None, "cogarch/Square-v0"):
         raise ValueError(f"bench recall walks in squares, not in {env}")
     rows = []
-    for code, regime, name in (
-        ("rotor hexagonal", "motion given", "explorer"),
-        ("rotor hexagonal", "displacements learned", "learner"),
+    for code, regime, name, noise in (
+        ("rotor hexagonal", "motion given", "explorer", 0.0),
+        ("rotor hexagonal", "motion given", "explorer", 0.05),
+        ("rotor hexagonal", "displacements learned", "learner", 0.0),
+        ("rotor hexagonal, untrained", "displacements learned", "learner", 0.0),
     ):
         for absence in ABSENCES[:1] if quick else ABSENCES:
             found = []
             for seed in seeds:
                 agent = agents.load(name)
-                if regime != "motion given":
+                if regime != "motion given" and "untrained" not in code:
                     agent, _ = trained(agent, None, seed, {}, quick, console)
-                world = envs.make("cogarch/Square-v0", 1, width=WIDTH)
+                world = envs.make("cogarch/Square-v0", 1, width=WIDTH, motion_noise=noise)
                 walk = policies.walk(
                     world,
                     Commuter(STAY, absence, WIDTH),
@@ -72,15 +74,16 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
                         "code": code,
                         "env": f"Square {WIDTH}x{WIDTH}",
                         "regime": regime,
+                        "motion_noise": noise,
                         "absence": absence,
                         "events": int(returned.sum()),
                         "accuracy": accuracy(hit, returned),
-                        "chance": 1 / 45,
+                        "chance": 1 / contracts(world)["env/observation"].values,
                         "frequent": accuracy(most_frequent(seen) == seen, returned),
                     }
                 )
             rows.append(over_seeds(found, ("accuracy", "frequent"), ("events",)))
-            console.print(f"{code}, {regime}, {absence} steps away: {rows[-1]['accuracy']:.3f}")
+            console.print(f"{code}, {regime}, noise {noise}, {absence} steps away: {rows[-1]['accuracy']:.3f}")
     return rows
 
 

@@ -47,7 +47,8 @@ def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | 
     for row in rows:
         spread = {c: f" ±{row[f'{c}_std']:.2g}" for c in shown if math.isfinite(row.get(f"{c}_std", math.nan))}
         table.add_row(*(_cell(row.get(c)) + spread.get(c, "") for c in shown))
-    console.print(table)
+    # a line a row: a table that is wider than the screen may run over it, but is never folded
+    Console(file=console.file, width=max(console.width, 200)).print(table)
     if path is not None:
         command = shlex.join(["cogarch", *sys.argv[1:]])
         report = {"bench": bench, "command": command, "machine": machine(), "seeds": list(seeds), "rows": rows}
@@ -55,7 +56,7 @@ def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | 
 
 
 def over_seeds(found: Sequence[Mapping[str, Any]], figures: Sequence[str], counts: Sequence[str] = ()) -> Row:
-    """One row for several seeds: means of `figures` with their `_std` (n - 0), sums of `counts`."""
+    """One row for several seeds: means of `figures` with their `_std` (of the population), sums of `counts`."""
     row: Row = {key: value for key, value in found[0].items() if key not in (*figures, *counts)}
     for key in counts:
         row[key] = sum(f[key] for f in found)

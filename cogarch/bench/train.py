@@ -42,14 +42,14 @@ def _one(code: str, name: str, env: str | None, updates: int, seed: int) -> Row:
     agent = agent.model_copy(update={"training": agent.training.model_copy(update={"updates": updates})})
     with tempfile.TemporaryDirectory() as out:
         folder = train(agent, env, seed=seed, out=Path(out) / "run", console=Console(quiet=True))
-        last = (folder.path / "metrics.csv").read_text().splitlines()[-1].split(",")
+        last = folder.metrics[-1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "code": code,
-        "steps_per_second": float(last[-1]),
+        "steps_per_second": last["steps_per_second"],
         "peak_mb": peak / (2**20 if sys.platform == "darwin" else 1024),
         "updates": updates,
-        "env_steps": int(last[1]),
-        "seconds": float(last[-2]),
+        "env_steps": int(last["env_steps"]),
+        "seconds": last["seconds"],
         "threads": torch.get_num_threads(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
 from cogarch.folder import RunFolder
 from cogarch.learning.train import resume, train
-from cogarch.learning.zero_shot import evaluate
+from cogarch.learning.zero_shot import WINDOWS, evaluate
 
 TRAINED = Path("runs/bench")
 """Trainings are kept here and used again by the next bench: remove the folder to train anew."""
 WIDTHS = (8, 12, 20, 30)
 """Rotors train on widths 5 to 8, tem_t and the LSTM on 5 to 12; the worlds scored are others in any case."""
 NOISES = (0.0, 0.05)
-WINDOWS = ((0, 100), (0, 512), (512, 1024), (1024, 2048), (2048, 4096))
+FIRST_STEPS = (0, 100)
+"""A window of its own beside the others: as long as the walks of a training."""
 FIGURES = ("accuracy", "accuracy_without_way_back", "same", "frequent")
 COUNTS = ("events", "events_without_way_back")
 
@@ -52,17 +54,25 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
         for learned in (False, True):
             found: list[list[Row]] = []
             for seed in seeds:
-                agent, about = agents.load(name), {"train_updates": 0, "train_seconds": 0.0}
+                agent, scores = agents.load(name), []
+                about: Row = {"train_updates": 0, "train_seconds": 0.0}
                 if learned:
                     agent, about = trained(agent, None if squares else env, seed, options, quick, console)
-                about |= {"untrained": not learned}
-                label = {"code": code if learned else f"{code}, untrained", "regime": regime, **about}
-                if squares:
-                    label["train_width"] = "{} to {}".format(*agent.training.options["width"]) if learned else ""
-                found.append([label | row for row in _scores(agent, None if squares else env, seed, quick)])
+                label = {
+                    "code": code if learned else f"{code}, untrained",
+                    "regime": regime,
+                    "learned": learned,
+                    **about,
+                }
+                label["train_motion_noise"] = options.get("motion_noise", 0.0) if learned else None
+                low, high = agent.training.options["width"]
+                for row in _scores(agent, None if squares else env, seed, quick):
+                    seen = squares and low <= int(row["env"].rpartition("x")[2]) <= high
+                    scores.append(label | {"width_trained": seen and learned} | row)
+                found.append(scores)
             rows += [over_seeds(same, (*FIGURES, "train_seconds"), COUNTS) for same in zip(*found, strict=True)]
             console.print(f"{rows[-1]['code']}, {regime}: accuracy {rows[-1]['accuracy']:.3f} in the last window")
-    untrained = {_key(row): row["accuracy"] for row in rows if row["untrained"]}
+    untrained = {_key(row): row["accuracy"] for row in rows if not row["learned"]}
     return [{**row, "untrained": untrained[_key(row)]} for row in rows]
 
 
@@ -77,16 +87,27 @@ def trained(
     if quick:
         setup = setup.model_copy(update={"updates": 20})
     path = TRAINED / "-".join((agent.name, (env or "squares").rpartition("/")[2], str(setup.updates), str(seed)))
+    agent = agent.model_copy(update={"training": setup})
+    if (path / "run.json").exists() and not _same(RunFolder.open(path), agent, options):
+        shutil.rmtree(path)  # of an agent that has changed since
     if (path / "run.json").exists():
         folder = RunFolder.open(path)
         if folder.config["status"] != "done":
             folder = resume(folder, console)
     else:
-        agent = agent.model_copy(update={"training": setup})
         folder = train(agent, env, seed=seed, options=options, out=path, console=console)
-    seconds = float((path / "metrics.csv").read_text().splitlines()[-1].split(",")[6])
+    seconds = folder.metrics[-1]["seconds"]
     found = folder.agent if env is None else folder.agent.change("lec", codes=1024)
     return found, {"train_updates": setup.updates, "train_seconds": seconds}
+
+
+def _same(folder: RunFolder, agent: Agent, options: dict[str, Any]) -> bool:
+    """Is this the training that is wanted? The executive does not matter: it does not act in training."""
+    before, now = folder.beginning.model_dump(), agent.model_dump()
+    for wired in (before, now):
+        wired["modules"].pop("executive", None)
+    same = all(before[key] == now[key] for key in ("modules", "training"))
+    return same and options.items() <= folder.config["options"].items()
 
 
 def _scores(agent: Agent, env: str | None, seed: int, quick: bool) -> list[Row]:
@@ -105,7 +126,7 @@ def _scores(agent: Agent, env: str | None, seed: int, quick: bool) -> list[Row]:
                 steps=1024 if quick else 4096 if width else 2048,
                 seed=seed,
                 world_seed=10_000 + 100 * seed,
-                windows=WINDOWS,
+                windows=(FIRST_STEPS, *WINDOWS),
             )
             rows += [{"env": _where(env, width), "motion_noise": noise} | row for row in found]
     return rows

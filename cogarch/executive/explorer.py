@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cogarch.module import Messages, Module, Noise, Read, Signal, State, Step
@@ -17,9 +18,9 @@ class Explorer(Module):
 
     `uniform`: every action alike. `drifting`: with probability `persistence` the action that best follows a heading
     that drifts by up to 0.4 rad a tick and turns about on a bump, else any (the walk of Whittington et al. 2020); what
-    each action does to the body is learned from `env/motion`. `least_familiar`: at a remembered place (`hc/slot`) the
-    action least often taken there, ties at random; with a memory that keeps one copy a place (`hc.merge`), for where
-    every moment is a new slot nothing was ever taken before.
+    each action does to the body is learned from `env/motion`. `least_familiar`: at a remembered place (`hc/slot`, or
+    the most active cell of `hc/p`) the action least often taken there, ties at random. It wants a memory that keeps one
+    copy a place (`hc.merge`): where every moment is a new slot, nothing was ever taken before.
     """
 
     role = "executive"
@@ -35,12 +36,15 @@ class Explorer(Module):
         self.policy, self.persistence = policy, persistence
         self.n = topics["env/action"].values
         self.egocentric = topics["env/motion"].unit == "turn, advance"
-        if policy == "least_familiar" and "hc/slot" not in topics:
+        self.by_slot = {"hc/slot", "hc/stored"} <= topics.keys()
+        if policy == "least_familiar" and not self.by_slot and "hc/p" not in topics:
             raise ValueError(
-                "executive.policy = 'least_familiar' needs a memory of slots that says which one holds this place "
-                "(hc/slot, as hc/modern_hopfield writes it); use another hc or another policy"
+                "executive.policy = 'least_familiar' needs a memory that says which place this is (hc/slot and "
+                "hc/stored, or the activity hc/p); use another hc or another policy"
             )
-        self.slots = topics["hc/slot"].values if policy == "least_familiar" else 0
+        self.places = 0
+        if policy == "least_familiar":
+            self.places = topics["hc/slot"].values if self.by_slot else topics["hc/p"].shape[0]
 
     def steps(self) -> list[Step]:
         action = {"executive/action": Signal(dtype=torch.int64, values=self.n)}
@@ -54,16 +58,19 @@ class Explorer(Module):
                 "motion": Read("env/motion", grad=False),
             }
             return [Step("follow", felt, action, noise, state=True)]
-        return [Step("seek", {"slot": "hc/slot"}, action, noise, state=True)]
+        if self.by_slot:
+            return [Step("seek", {"slot": "hc/slot", "stored": "hc/stored"}, action, noise, state=True)]
+        return [Step("seek_by_activity", {"p": Read("hc/p", grad=False)}, action, noise, state=True)]
 
     def init(self, batch: int) -> State:
+        """`heading` `[B]` rad, `effect` `[B, n, 2]` in the unit of `env/motion`; or counts `taken` `[B, places, n]`."""
         if self.policy == "drifting":
             return {
                 "heading": torch.zeros(batch, dtype=torch.float64),
                 "effect": torch.zeros(batch, self.n, 2),  # what each action did to the body when it last moved it
             }
         if self.policy == "least_familiar":
-            return {"taken": torch.zeros(batch, self.slots, self.n, dtype=torch.int32)}
+            return {"taken": torch.zeros(batch, self.places, self.n, dtype=torch.int32)}
         return {}
 
     def any(self, u: Tensor) -> Messages:
@@ -86,16 +93,21 @@ class Explorer(Module):
         chosen = torch.where(follows, straight, _uniform(u[:, 0], self.n))
         return {"executive/action": chosen[:, None]}, {"heading": heading, "effect": effect}
 
-    def seek(self, state: State, slot: Tensor, u: Tensor) -> tuple[Messages, State]:
+    def seek_by_activity(self, state: State, p: Tensor, u: Tensor) -> tuple[Messages, State]:
+        """The place is the cell that is most active: for memories without slots."""
+        return self.seek(
+            state, p.argmax(-1, keepdim=True), torch.zeros(len(p), 1, dtype=torch.bool, device=p.device), u
+        )
+
+    def seek(self, state: State, slot: Tensor, stored: Tensor, u: Tensor) -> tuple[Messages, State]:
         rows, here = torch.arange(len(u), device=u.device), slot[:, 0]
-        taken = state["taken"][rows, here]  # [B, n]
+        taken = torch.where(stored, 0, state["taken"][rows, here])  # [B, n]; a slot taken over is a new place
         least = (taken == taken.amin(-1, keepdim=True)).float()
         # one of the least taken, each alike: the first at which the running count passes u of the way
         chosen = (least.cumsum(-1) > u[:, :1] * least.sum(-1, keepdim=True)).float().argmax(-1)
-        one = torch.ones((), dtype=torch.int32, device=u.device)
-        return {"executive/action": chosen[:, None]}, {
-            "taken": state["taken"].index_put((rows, here, chosen), one, True)
-        }
+        taken = taken + F.one_hot(chosen, self.n)
+        kept = state["taken"].index_put((rows, here), taken.to(torch.int32))
+        return {"executive/action": chosen[:, None]}, {"taken": kept}
 
 
 def _uniform(u: Tensor, n: int) -> Tensor:

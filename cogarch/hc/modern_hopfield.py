@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cogarch.hc.memory import MemorySpec, Recall, Usage
@@ -35,10 +36,10 @@ class ModernHopfield(Module):
         self,
         topics: Mapping[str, Signal],
         *,
-        capacity: int = 1024,
-        beta: float = 50.0,
+        capacity: PositiveInt = 1024,
+        beta: PositiveFloat = 50.0,
         learn_beta: bool = False,
-        merge: float = 0.0,
+        merge: NonNegativeFloat = 0.0,
         recall_g: bool = False,
     ) -> None:
         super().__init__()
@@ -62,12 +63,16 @@ class ModernHopfield(Module):
             "hc/recalled_x": Signal((self.n_x,), cells="LEC sensory cells, recalled"),
             "hc/familiarity": Signal(unit="minus energy"),
         }
-        slot = Signal(dtype=torch.int64, unit="slot", values=self.capacity)
+        # which slot holds this moment, and whether it is a memory made just now (else one that was refreshed)
+        held = {
+            "hc/slot": Signal(dtype=torch.int64, unit="slot", values=self.capacity),
+            "hc/stored": Signal(dtype=torch.bool),
+        }
         steps = [Step("recall", {"g_path": g_path}, recalled, state=True)]
         if self.recall_g:
             recalled_g = {"hc/recalled_g": Signal((self.n_g,), cells="MEC cells, recalled")}
             steps.append(Step("recall_by_x", {"x": x}, recalled_g, state=True))
-        return [*steps, Step("store", {"g": g, "x": x}, {"hc/slot": slot}, state=True)]
+        return [*steps, Step("store", {"g": g, "x": x}, held, state=True)]
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
@@ -86,8 +91,8 @@ class ModernHopfield(Module):
 
     def store(self, state: State, g: Tensor, x: Tensor) -> tuple[Messages, State]:
         """Keep this moment; the bus owns the state, so the bank is written in place where gradients are off."""
-        state, slot = self._put(state, g, x, torch.ones(len(g), device=g.device))
-        return {"hc/slot": slot[:, None]}, state
+        state, slot, stored = self._put(state, g, x, torch.ones(len(g), device=g.device))
+        return {"hc/slot": slot[:, None], "hc/stored": stored[:, None]}, state
 
     # --- the memory protocol: pure functions on state -----------------------------------------------------------------
 
@@ -178,9 +183,10 @@ class ModernHopfield(Module):
         if not lost:
             return None
         how = "the one not refreshed for longest" if self.merge else "the oldest"
+        mend = "" if self.merge else ", or set hc.merge to keep one copy a place"
         return (
             f"the memory of {self.capacity} slots is full: each new memory now takes the place of {how}; "
-            "raise hc.capacity, or set hc.merge to keep one copy a place"
+            f"raise hc.capacity{mend}"
         )
 
     # --- a whole walk at once -----------------------------------------------------------------------------------------
@@ -225,7 +231,7 @@ class ModernHopfield(Module):
             for topic, x_ in block.items():
                 said.setdefault(topic, []).append(x_)
         writes = {topic: torch.cat(blocks, 1).transpose(0, 1) for topic, blocks in said.items()}
-        writes["hc/slot"] = slot[..., None]
+        writes |= {"hc/slot": slot[..., None], "hc/stored": torch.ones_like(slot[..., None], dtype=torch.bool)}
         # the last `capacity` moments stay
         first, rows = max(0, length - c), torch.arange(batch, device=g.device)[:, None]
         at = (rows, slot[first:].T)
@@ -255,7 +261,7 @@ class ModernHopfield(Module):
 
     def _put(
         self, state: State, key: Tensor, value: Tensor, strength: Tensor, mask: Tensor | None = None
-    ) -> tuple[State, Tensor]:
+    ) -> tuple[State, Tensor, Tensor]:
         rows, clock = torch.arange(len(key), device=key.device), state["clock"]
         key = F.normalize(key, dim=-1)
         slot = clock % self.capacity
@@ -283,7 +289,7 @@ class ModernHopfield(Module):
             "clock": clock + touched,
             "dropped": state["dropped"] + lost,
         }
-        return state, slot
+        return state, slot, fresh
 
 
 _BLOCK = 512  # ticks of a walk that look back together

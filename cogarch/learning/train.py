@@ -111,6 +111,7 @@ def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> t
     """The bus that learns, and its modules with weights that a loss reaches; ValueError where there are none."""
     losses = agent.training.losses
     with contextlib.closing(envs.make(world, 1, **options)) as env:
+        policies.make(agent.training.policy, env.metadata["actions"])
         bus = agent.build(contracts(env), batch=agent.training.batch, seed=seed, learning=True)
     reach = bus.reach()
     for topic in losses:
@@ -139,6 +140,9 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
     done, spent = load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)
     metrics = files.MetricsCsv(folder.path / METRICS, COLUMNS)
     metrics.truncate_after(done)
+    if done == setup.updates and config["status"] == "done":
+        console.print(f"{folder.path} has made all its {done} updates already", markup=False, soft_wrap=True)
+        return folder
     folder.config |= {"status": "running"}
     folder.write()
     status, began, first, kept = "failed", time.perf_counter() - spent, done, done

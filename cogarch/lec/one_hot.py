@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from cogarch.module import Messages, Module, Read, Signal, State, Step
@@ -24,7 +25,7 @@ class OneHot(Module):
 
     role = "lec"
 
-    def __init__(self, topics: Mapping[str, Signal], *, codes: int = 1024) -> None:
+    def __init__(self, topics: Mapping[str, Signal], *, codes: PositiveInt = 1024) -> None:
         super().__init__()
         self.seen = topics["env/observation"]
         self.views = self.seen.dtype == torch.uint8

@@ -6,21 +6,22 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from cogarch.module import Messages, Module, Read, Signal, State, Step
 
 
 class Recurrent(Module):
-    """Hidden state of an LSTM (Hochreiter & Schmidhuber 1997) driven by the action and by whether it was refused.
+    """The hidden state of an LSTM, driven by the action and by whether it was refused (Hochreiter & Schmidhuber 1997).
 
-    With the default `n` it has about as many parameters as `tem_t` with its own.
+    With the default `n` and four actions it has 60,960 parameters, `tem_t` with its own 66,176.
     """
 
     role = "mec"
     over_time = {("move",): "walk"}
 
-    def __init__(self, topics: Mapping[str, Signal], *, n: int = 120) -> None:
+    def __init__(self, topics: Mapping[str, Signal], *, n: PositiveInt = 120) -> None:
         super().__init__()
         self.n, self.actions = n, topics["env/action"].values
         self.lstm = nn.LSTM(self.actions + 1, n)

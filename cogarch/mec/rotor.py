@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cogarch.module import Messages, Module, Read, Signal, State, Step
@@ -41,10 +42,10 @@ class Rotor(Module):
         *,
         lattice: Literal["hexagonal", "free"] = "hexagonal",
         motion: Literal["given", "learned"] = "given",
-        modules: int = 5,
-        cells: int = 32,
-        scales: tuple[float, float] = (0.35, 1.6),
-        heading_cells: int = 16,
+        modules: PositiveInt = 5,
+        cells: PositiveInt = 32,
+        scales: tuple[PositiveFloat, PositiveFloat] = (0.35, 1.6),
+        heading_cells: NonNegativeInt = 16,
     ) -> None:
         super().__init__()
         self.unit = topics["env/motion"].unit

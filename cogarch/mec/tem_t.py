@@ -7,14 +7,16 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from cogarch.module import Messages, Module, Read, Signal, State, Step
 
 
 class TEMt(Module):
-    """`g_t = normalise(relu(g_{t-1} W_a + b_a))` (after Whittington et al. 2022); a refused move leaves it alone.
+    """A structural code that learns a matrix for each action (TEM-t, first form).
 
+    `g_t = normalise(relu(g_{t-1} W_a + b_a))`, after Whittington et al. 2022; a refused move leaves it alone.
     Normalising inside the recurrence keeps it from growing without bound (free matrices reach NaN). Nothing here
     corrects the code by what is seen, so path integration drifts as the walk goes on.
     """
@@ -22,7 +24,7 @@ class TEMt(Module):
     role = "mec"
     over_time = {("move",): "walk"}
 
-    def __init__(self, topics: Mapping[str, Signal], *, n: int = 128) -> None:
+    def __init__(self, topics: Mapping[str, Signal], *, n: PositiveInt = 128) -> None:
         super().__init__()
         self.n, self.actions = n, topics["env/action"].values
         near_identity = torch.eye(n) + 0.1 * torch.randn(self.actions, n, n) / math.sqrt(n)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cogarch import Module, Noise, Read, Signal, Step
-from cogarch.check import Verdict, check_module, contracts
+from cogarch.check import Verdict, check_module, example_contracts
 from cogarch.executive.explorer import Explorer
 from cogarch.hc.modern_hopfield import ModernHopfield
 from cogarch.lec.one_hot import OneHot
@@ -51,7 +51,7 @@ EGOCENTRIC = "turn, advance"
 def test_our_modules_pass(cls: type[Module], settings: dict[str, Any], motion: str) -> None:
     made = partial(cls, **settings)
     made.role = cls.role  # type: ignore[attr-defined]
-    verdicts = check_module(made, contracts(motion))
+    verdicts = check_module(made, example_contracts(motion))
     assert [v.clause for v in verdicts] == CLAUSES
     assert [(v.clause, v.text) for v in verdicts if v.passed is not True and v.text != "no GPU here"] == []
 

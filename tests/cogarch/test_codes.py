@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from cogarch import Module, Signal
-from cogarch.check import check_module, contracts
+from cogarch.check import check_module, example_contracts
 from cogarch.mec.recurrent import Recurrent
 from cogarch.mec.rotor import Rotor
 from cogarch.mec.tem_t import TEMt
 from cogarch.module import Messages
 
-TOPICS = contracts()
+TOPICS = example_contracts()
 ACTIONS = TOPICS["env/action"].values
 
 
@@ -42,7 +42,7 @@ def test_conformance(cls: type[Module], settings: dict[str, object], every: int,
         return module
 
     make.role = "mec"  # type: ignore[attr-defined]
-    assert [v for v in check_module(make, contracts(unit)) if v.passed is False] == []  # type: ignore[arg-type]
+    assert [v for v in check_module(make, example_contracts(unit)) if v.passed is False] == []  # type: ignore[arg-type]
 
 
 def test_tem_t_is_its_formula() -> None:

@@ -15,7 +15,10 @@ from cogarch import Bus, Signal
 from cogarch.executive.explorer import Explorer
 from cogarch.module import SCORING_ONLY, Messages
 
-SLOT = {"hc/slot": Signal(dtype=torch.int64, unit="slot", values=6)}
+SLOT = {
+    "hc/slot": Signal(dtype=torch.int64, unit="slot", values=6),
+    "hc/stored": Signal(dtype=torch.bool),
+}
 EFFECTS = {
     "dx, dy": torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]]),
     "turn, advance": torch.tensor([[math.pi / 2, 0.0], [-math.pi / 2, 0.0], [0.0, 1.0]]),
@@ -108,14 +111,36 @@ def test_drifting_leaves_the_walls() -> None:
 # --- least familiar first ---------------------------------------------------------------------------------------------
 
 
-def sought(slots: Tensor, seed: int = 0) -> Tensor:
-    """Actions `[T, B]` at a walk over slots `[T, B]`."""
+def sought(slots: Tensor, seed: int = 0, stored: Tensor | None = None) -> Tensor:
+    """Actions `[T, B]` at a walk over slots `[T, B]`, each of a place known before or `stored` just now."""
     topics = env() | SLOT
     bus = Bus(topics, {"executive": Explorer(topics, policy="least_familiar")}, batch=slots.shape[1], seed=seed)
     ticks, batch = slots.shape
     messages: Messages = {t: torch.zeros(ticks, batch, *s.shape).to(s.dtype) for t, s in env().items()}
     with torch.no_grad():
-        return live(bus, messages | {"hc/slot": slots[..., None]})["executive/action"][..., 0]
+        new = torch.zeros_like(slots, dtype=torch.bool) if stored is None else stored
+        said = live(bus, messages | {"hc/slot": slots[..., None], "hc/stored": new[..., None]})
+        return said["executive/action"][..., 0]
+
+
+def test_a_slot_that_is_taken_over_is_a_new_place() -> None:
+    """Four actions at a slot, then another place in the same slot: again each action once."""
+    slots, stored = torch.zeros(11, 200, dtype=torch.int64), torch.zeros(11, 200, dtype=torch.bool)
+    stored[3] = stored[7] = True
+    actions = sought(slots, stored=stored)
+    for life in (actions[3:7], actions[7:11]):
+        assert (life.sort(0).values == torch.arange(4)[:, None]).all()
+
+
+def test_without_slots_the_most_active_cell_is_the_place() -> None:
+    topics = env() | {"hc/p": Signal((6,))}
+    bus = Bus(topics, {"executive": Explorer(topics, policy="least_familiar")}, batch=20)
+    p = torch.rand(4, 20, 6, generator=torch.Generator().manual_seed(0))
+    p[:, :, 2] = 2.0  # the same place four times
+    messages: Messages = {t: torch.zeros(4, 20, *s.shape).to(s.dtype) for t, s in env().items()}
+    with torch.no_grad():
+        actions = live(bus, messages | {"hc/p": p})["executive/action"][..., 0]
+    assert (actions.sort(0).values == torch.arange(4)[:, None]).all()
 
 
 def test_least_familiar_takes_each_action_once_before_any_twice() -> None:
@@ -139,7 +164,7 @@ def test_ties_are_broken_evenly_at_random() -> None:
 
 
 def test_least_familiar_needs_a_memory_that_names_its_slots() -> None:
-    with pytest.raises(ValueError, match=r"'least_familiar' needs a memory of slots .*hc/slot, as hc/modern_hopfield"):
+    with pytest.raises(ValueError, match=r"'least_familiar' needs a memory that says which place .*hc/p"):
         Explorer(env(), policy="least_familiar")
 
 

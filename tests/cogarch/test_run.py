@@ -336,7 +336,7 @@ def test_what_cannot_be_run_is_said_before_there_is_a_folder(tmp_path: Path) -> 
         (explorer(), {"seed": -9500}, "seed at least 0"),
         (explorer(), {"options": {"widht": 4}}, "no setting 'widht': did you mean width"),
         (explorer("seek_food"), {}, "setting 'policy'"),
-        (explorer().swap("hc", "tiny:Slotless"), {}, "least_familiar.* needs a memory of slots"),
+        (explorer().swap("hc", "tiny:Slotless"), {}, "least_familiar.* needs a memory that says which place"),
     ):
         with pytest.raises(ValueError, match=message):
             live(out, agent, **wrong)

@@ -385,10 +385,10 @@ def test_what_cannot_be_learned_is_said_before_there_is_a_folder(tmp_path: Path)
 
 def test_a_weight_that_no_loss_reaches_is_told(tmp_path: Path) -> None:
     console = tiny.quiet()
-    agent = tiny.learner(updates=1).swap("executive", "tiny:Unreached")
+    agent = tiny.learner(updates=1).swap("world", "tiny:Unreached")
     folder = train(agent, out=tmp_path / "run", console=console)
-    assert "no loss of loss/prediction reaches executive: its weights stay as they are" in tiny.said(console)
-    assert float(load_file(folder.path / "weights.safetensors")["executive.idle"]) == 3.0
+    assert "no loss of loss/prediction reaches world: its weights stay as they are" in tiny.said(console)
+    assert float(load_file(folder.path / "weights.safetensors")["world.idle"]) == 3.0
 
 
 def test_only_trainings_are_resumed(tmp_path: Path) -> None:

@@ -136,12 +136,20 @@ class Weightless(Module):
         return {"mec/g_path": g, "mec/g": g}
 
 
-class Unreached(Explorer):
-    """Walks at random, with a weight that no loss knows of."""
+class Unreached(Module):
+    """A world model to whose weight no loss leads."""
+
+    role = "world"
 
     def __init__(self, topics: Mapping[str, Signal]) -> None:
-        super().__init__(topics, policy="uniform")
+        super().__init__()
         self.idle = nn.Parameter(torch.tensor(3.0))
+
+    def steps(self) -> list[Step]:
+        return [Step("imagine", {"g": "mec/g"}, {"world/surprise": Signal()})]
+
+    def imagine(self, g: Tensor) -> Messages:
+        return {"world/surprise": self.idle * g[:, :1]}
 
 
 class Tires(Explorer):

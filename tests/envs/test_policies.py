@@ -85,9 +85,11 @@ def test_least_visited_takes_all_actions_of_a_node_in_turn() -> None:
 def test_policies_are_made_by_name() -> None:
     assert isinstance(policies.make("drifting", SQUARE), DriftingHeading)
     assert isinstance(policies.make("drifting", ("left", "right", "forward")), ForwardMostly)
-    with pytest.raises(ValueError, match="no policy is called 'drifing': did you mean 'drifting'"):
+    with pytest.raises(ValueError, match=r"no policy is called 'drifing': did you mean drifting\?$"):
         policies.make("drifing", SQUARE)
-    with pytest.raises(ValueError, match="this world's actions are child, parent: use 'uniform' or 'least_visited'"):
+    with pytest.raises(ValueError, match="'zz': there are uniform, drifting, least_visited"):
+        policies.make("zz", SQUARE)
+    with pytest.raises(ValueError, match=r"actions are child, parent: use 'uniform' .*--set training\.policy=uniform"):
         policies.make("drifting", ("child", "parent"))
 
 

@@ -1,7 +1,9 @@
 """What every world owes: gymnasium's contract, seeds, rows that do not touch, motion that adds up to the truth."""
 
+import re
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium
 import networkx as nx
@@ -260,12 +262,71 @@ def test_make_names_what_is_wrong_and_the_nearest_name() -> None:
         envs.make("Square-v0", 1, render_mode="human")
 
 
+FAMILY = nx.DiGraph([("Ann", "Bob", {"rel": "child"}), ("Bob", "Ann", {"rel": "parent"})])
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name", "wrong", "message"),
+    [
+        ("Square-v0", "torus", "maybe", "'maybe': give true or false"),
+        ("Square-v0", "torus", "False", "'False': give true or false"),
+        ("Square-v0", "torus", 1, "1: give true or false"),
+        ("Square-v0", "objects", 2.5, "2.5: give a whole number"),
+        ("Square-v0", "objects", True, "True: give a whole number"),
+        ("Square-v0", "objects", np.float64(3), "3.0: give a whole number"),
+        ("Square-v0", "motion_noise", "high", "'high': give a number"),
+        ("Square-v0", "width", "58", "'58': give a whole number or a range [low, high] of whole numbers"),
+        ("Square-v0", "width", [5, 8.5], "[5, 8.5]: give a whole number or a range [low, high] of whole numbers"),
+        ("Square-v0", "height", "x", "'x': give a whole number or a range [low, high] of whole numbers or None"),
+        ("Graph-v0", "graph", [[0, 1], [1, 0]], "[[0, 1], [1, 0]]: give a networkx graph or text or a path"),
+        ("Graph-v0", "label", 3, "3: give text or None"),
+        ("MiniGrid-FourRooms-v0", "endless", "no", "'no': give true or false"),
+        ("MiniGrid-FourRooms-v0", "layout", True, 'True: give "fixed" or "new"'),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_named_with_what_it_takes(
+    env_id: str, name: str, wrong: object, message: str
+) -> None:
+    needed = {"graph": FAMILY} if env_id == "Graph-v0" else {}
+    with pytest.raises(ValueError, match=re.escape(f"{envs.full_id(env_id)}: {name} is {message}") + "$"):
+        envs.make(env_id, 1, **(needed | {name: wrong}))
+
+
+def test_numbers_of_numpy_lists_and_files_make_the_worlds_that_plain_settings_make(tmp_path: Path) -> None:
+    plain = envs.make("Square-v0", 3, width=(3, 5), height=4, torus=True, objects=7, motion_noise=1.0)
+    for more in (
+        {"width": [3, 5], "motion_noise": 1},
+        {"width": np.array([3, 5]), "motion_noise": np.float32(1)},
+        {"width": (np.int64(3), np.int32(5)), "motion_noise": 1.0},
+    ):
+        other = envs.make("Square-v0", 3, height=np.int64(4), torus=np.True_, objects=np.uint8(7), **more)
+        for a, b in zip(live(plain, [1, 2, 3], 20), live(other, [1, 2, 3], 20), strict=True):
+            assert same(a, b)
+    path = tmp_path / "family.graphml"
+    nx.write_graphml(FAMILY, path)
+    for graph in (FAMILY, path, str(path)):
+        assert envs.make("Graph-v0", 1, graph=graph, label="rel").metadata["actions"] == ("child", "parent")
+        assert envs.make("Graph-v0", 1, graph=graph, label=None).metadata["actions"] == ("0",)
+
+
+def test_the_two_spellings_of_an_id_are_one_world() -> None:
+    for env_id in envs.catalogue():
+        assert envs.full_id(env_id) == envs.full_id(env_id.removeprefix("cogarch/")) == env_id
+    for wrong in ("Grahp-v0", "cogarch/Grahp-v0", "cogarch/MiniGrid-FourRooms-v0"):
+        with pytest.raises(ValueError, match=f"no world is called '{wrong}': did you mean .*(Graph|FourRooms)-v0"):
+            envs.full_id(wrong)
+
+
 def test_the_catalogue_lists_a_line_each() -> None:
     listed = envs.catalogue()
     assert {"cogarch/Square-v0", "cogarch/Graph-v0", "MiniGrid-FourRooms-v0"} <= listed.keys()
     for line in listed.values():
-        assert 20 < len(line) <= 120
-        assert "\n" not in line
+        assert 10 < len(line) <= 90
+        assert not set("\n`[]") & set(line)
+        assert line[0].isupper() and line.endswith((".", " ..."))
+    assert listed["MiniGrid-DistShift1-v0"] == "Based on one of the DeepMind AI safety gridworlds."
+    lava, walls = (listed[f"MiniGrid-{kind}CrossingS9N1-v0"] for kind in ("Lava", "Simple"))
+    assert lava.startswith("Reach the green goal square") and walls.startswith("Similar to the LavaCrossing")
 
 
 def test_step_and_reset_name_the_row_that_is_wrong() -> None:
