@@ -76,5 +76,5 @@ def order(scores: xr.Dataset, sort: str, ticks: int | None) -> str:
     mark, level = [*marks_of(shuffles).items()][-1]
     p = scores[columns_of(sort)[1]].values
     beyond, tested = int((p <= level).sum()), int(np.isfinite(p).sum())
-    chance = f"{mark}: {beyond:,} of {tested:,}, at most {level * tested:.2g} expected by chance"
+    chance = f"{mark}: {beyond:,} of {tested:,} scored, at most {level * tested:.2g} expected by chance"
     return f"{line} · {legend(shuffles)} against its own {shuffles} time shifts ({chance})"

@@ -119,7 +119,7 @@ class Module(nn.Module):
 
     def steps(self) -> Sequence[Step]:
         """The steps, in the order in which those with state run within a tick."""
-        raise NotImplementedError(f"{type(self).__name__} has no steps: define steps(self) and return a list of Step")
+        raise ValueError(f"{type(self).__name__} has no steps: define steps(self) and return a list of Step")
 
     def init(self, batch: int) -> State:
         """Fresh state of `batch` agents; every tensor `[batch, ...]`. Learned initial values are used here."""

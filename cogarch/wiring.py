@@ -77,11 +77,7 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
         if not name.isidentifier():
             raise WiringError(f"a module cannot be called {name!r}: letters, digits and _ only, such as 'hc'")
         _check_methods(name, modules[name])
-        try:
-            steps = modules[name].steps()
-        except NotImplementedError as error:
-            raise WiringError(str(error)) from None
-        for step in steps:
+        for step in modules[name].steps():
             node = Node(name, step, step.subscriptions, modules[name].every)
             if node.every < 1:
                 raise WiringError(f"{name} runs every {node.every} ticks; a rate is 1 or more")

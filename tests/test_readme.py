@@ -52,3 +52,10 @@ def test_every_command_shown_exists() -> None:
     offered = subprocess.run([COGARCH, "--help"], capture_output=True, text=True, timeout=60).stdout
     assert commands
     assert all(re.search(rf"• {command}\b", offered) for command in commands)
+
+
+def test_every_picture_shown_is_there() -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert len(pictures) >= 2
+    for picture in pictures:
+        assert (Path(__file__).parent.parent / picture).stat().st_size < 500_000

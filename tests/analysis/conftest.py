@@ -85,6 +85,14 @@ def recording() -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
+def lives(recording) -> xr.Dataset:
+    """The same, with new lives of the first agent at ticks 1,000 and 1,700 and of the second at tick 2,000."""
+    start = recording["env.start"].copy(data=recording["env.start"].values.copy())
+    start.values[[1000, 1700, 2000], [0, 0, 1]] = True
+    return recording.assign({"env.start": start})
+
+
+@pytest.fixture(scope="session")
 def run_folder(recording, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     recording.to_zarr(folder / "recording.zarr", zarr_format=3, consolidated=False)

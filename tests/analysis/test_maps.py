@@ -68,6 +68,36 @@ def test_one_agent_or_all_of_them(recording):
         analysis.rate_maps(recording, agent=2)
 
 
+def test_one_episode_or_all_of_them(recording, lives):
+    def part(a, b):
+        return analysis.rate_maps(recording.isel(tick=slice(a, b)))
+
+    for episode, (a, b) in enumerate([(0, 1000), (1000, 1700), (1700, 3000)]):
+        maps = analysis.rate_maps(lives, episode=episode)
+        np.testing.assert_array_equal(maps, part(a, b))
+        assert (maps.occupancy.sum(), maps.attrs["ticks"]) == (b - a, b - a)
+        assert (maps.attrs["episode"], maps.attrs["episodes"]) == (episode, 3)
+    np.testing.assert_array_equal(analysis.rate_maps(lives), part(0, 1000))
+    pooled = analysis.rate_maps(lives, episode=None)
+    np.testing.assert_array_equal(pooled, part(0, 3000))
+    assert (pooled.attrs["episode"], pooled.attrs["episodes"]) == ("all", 3)
+    with pytest.raises(
+        ValueError, match="episode 3 of agent 0 does not exist: there are episodes 0 to 2, and None pools"
+    ):
+        analysis.rate_maps(lives, episode=3)
+    with pytest.raises(ValueError, match="there are episodes 0 to 1"):
+        analysis.rate_maps(lives, agent=1, episode=-1)
+
+
+def test_an_episode_of_all_agents_is_one_that_they_begin_together(recording, lives):
+    assert analysis.rate_maps(lives, agent=None, episode=None).attrs["episodes"] == 5
+    with pytest.raises(ValueError, match=r"begin their episodes at different ticks.*episode=None"):
+        analysis.rate_maps(lives, agent=None)
+    start = recording["env.start"].copy(data=np.arange(3000)[:, None, None] % 1500 + np.zeros((1, 2, 1)) == 0)
+    together = analysis.rate_maps(recording.assign({"env.start": start}), agent=None, episode=1)
+    np.testing.assert_array_equal(together, analysis.rate_maps(recording.isel(tick=slice(1500, None)), agent=None))
+
+
 @pytest.mark.parametrize("size", [0, -1, np.nan])
 def test_a_bin_size_that_cannot_be_is_refused(recording, size):
     with pytest.raises(ValueError, match="bin size"):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.patches import Circle
 
 import analysis
+from analysis import captions
 
 matplotlib.use("agg")
 
@@ -64,14 +65,58 @@ def test_the_heading_says_what_is_shown(maps, table, recording):
     for part in (
         "mec/g",
         "grid cells by construction",
-        "5 of 13 active cells (14 in all)",
+        "5 of 13 active cells (14 in all; active: peak above 0.001 of the highest)",
         "bin 1 cell",
         "3,000 ticks",
     ):
         assert part in words
     assert "agent 0 of 2" in words
     assert "explorer in cogarch/Square-v0, seed 7" in words
-    assert "(**: 10 of 13, 0.13 expected by chance)" in words
+    assert "* p ≤ 0.05, ** p ≤ 0.01 against its own 100 time shifts" in words
+    assert "(**: 10 of 11 scored, at most 0.11 expected by chance)" in words
+    assert "episode" not in words  # there is only one
+
+
+def test_the_heading_says_which_episode(lives):
+    for arguments, words in (
+        ({}, "1,000 ticks, agent 0 of 2, episode 0 of 3 ·"),
+        ({"agent": 1, "episode": 1}, "1,000 ticks, agent 1 of 2, episode 1 of 2 ·"),
+        ({"episode": None}, "3,000 ticks, agent 0 of 2, 3 episodes pooled ·"),
+        ({"agent": None, "episode": None}, "3,000 ticks, all agents pooled, 5 episodes pooled ·"),
+    ):
+        assert words in texts(analysis.plot_rate_maps(analysis.rate_maps(lives, **arguments), count=1))
+
+
+def test_marks_are_never_more_than_their_level_by_chance():
+    """Of cells that are at chance, every count k of 0 to n shuffles that reach the score is as likely (n + 1 ranks)."""
+    for shuffles in range(1, 400):
+        drawn = [captions.stars((k + 1) / (shuffles + 1)) for k in range(shuffles + 1)]
+        for mark, level in (("*", 0.05), ("**", 0.01)):
+            share = sum(star.startswith(mark) for star in drawn) / (shuffles + 1)
+            assert share <= level
+            assert (share > 0) == (shuffles >= round(1 / level) - 1) == (f"{mark} p" in captions.legend(shuffles))
+    assert captions.stars(np.nan) == ""
+
+
+@pytest.mark.parametrize(
+    ("shuffles", "mark", "words"),
+    [
+        (0, "", "sorted by grid score (60°)"),
+        (10, "", "no marks: 10 time shifts are too few (* takes 19, ** 99)"),
+        (50, "*", "· * p ≤ 0.05 against its own 50 time shifts (*: 10 of 11 scored, at most 0.55 expected by chance)"),
+    ],
+)
+def test_few_shuffles_give_few_marks(recording, maps, shuffles, mark, words):
+    figure = analysis.plot_rate_maps(maps, analysis.scores(recording, "mec/g", n=shuffles))
+    titles = [ax.get_title() for ax in titled(figure, "cell")]
+    assert ["*" * title.count("*") for title in titles[:10]] == [mark] * 10
+    assert texts(figure).endswith(words)
+
+
+def test_an_episode_too_short_to_be_shifted_is_said(recording):
+    short = recording.isel(tick=slice(40))
+    figure = analysis.plot_rate_maps(analysis.rate_maps(short), analysis.scores(short))
+    assert "no significance: 40 ticks are too few for time shifts" in texts(figure)
 
 
 def test_occupancy_trajectory_and_colour_bar_stand_beside(maps, table, recording):
@@ -152,8 +197,9 @@ def test_portrait_of_a_neuron(lattice, tmp_path):
     assert len(path.collections[0].get_offsets()) == len(neuron.spikes)
     expected = analysis.spike_rate_map(x, y, t, neuron.spikes)
     np.testing.assert_array_equal(np.ma.filled(rates.images[0].get_array(), np.nan), expected)
-    assert f"grid score {float(table.grid60[0]):.2f}**" in sac.get_title()
+    assert f"grid score {float(table.grid60[0]):.2f}* (" in sac.get_title()
     assert f"99th pct. {float(table.grid60_p99[0]):.2f}" in sac.get_title()
     assert "spacing 30" in sac.get_title() or "spacing 29" in sac.get_title()
     assert "made up" in texts(figure)
+    assert "20 time shifts of at least 20 s · * p ≤ 0.05" in texts(figure)
     assert {ax.get_title(loc="left") for ax in figure.axes} >= {"Hz", "r"}

@@ -37,6 +37,31 @@ def test_same_seed_same_scores_to_the_bit(recording):
     assert not first.identical(other)
 
 
+def test_an_episode_is_scored_and_shuffled_by_itself(recording, lives):
+    alone = analysis.scores(recording.isel(tick=slice(1000, 1700)), n=10)
+    table = analysis.scores(lives, episode=1, n=10)
+    assert table.equals(alone)
+    assert table.attrs["episode"] == 1
+    assert not table.equals(analysis.scores(lives, episode=None, n=10))
+
+
+def test_a_negative_number_of_shuffles_is_refused(recording, tmp_path):
+    with pytest.raises(ValueError, match="-1 shuffles: there must be none"):
+        analysis.write_ratemaps(recording, out=tmp_path / "figures", shuffles=-1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, -1e3])
+def test_numerical_dust_is_no_cell(recorded, scale):
+    """Peaks are compared with the population's, whatever its unit and its sign."""
+    place = np.stack(np.divmod(np.arange(200.0), 20), -1)[:, None]
+    peaks = np.array([1.0, 6e-9, 0.9e-3, 1.1e-3, 0.0, 0.5])
+    activity = scale * peaks * (np.arange(200) == 7)[:, None, None]
+    activity[3, 0, 5] = np.nan
+    table = analysis.scores(recorded(place, hc_p=(activity, "place cells", "")), "hc/p", n=0)
+    np.testing.assert_array_equal(table.cell, [0, 3, 5])
+
+
 def test_short_recordings_are_scored_without_significance(recording):
     table = analysis.scores(recording.isel(tick=slice(0, 40)), "mec/g")
     assert np.isfinite(table.peak).all()
@@ -64,6 +89,22 @@ def test_csv_holds_the_table(recording, tmp_path):
     assert float(rows[3]["grid60"]) == float(tables[0].grid60[3])
     one_bin = next(row for row in rows if row["topic"] == "mec/g" and row["not_computable"])
     assert one_bin["grid60"] == ""
+
+
+def test_a_merged_csv_keeps_other_topics_of_the_same_columns(recording, tmp_path):
+    grid, place = (analysis.scores(recording, topic, n=5) for topic in ("mec/g", "hc/p"))
+    both = analysis.to_csv([place, grid], tmp_path / "both.csv").read_bytes()
+    path = tmp_path / "scores.csv"
+    for table in (grid, place, grid):
+        analysis.to_csv(table, path, merge=True)
+    assert path.read_bytes() == both
+    new = analysis.scores(recording, "mec/g", n=5, seed=1).isel(cell=slice(2))
+    analysis.to_csv(new, path, merge=True)
+    assert path.read_bytes() == analysis.to_csv([place, new], tmp_path / "both.csv").read_bytes()
+    for other in ("topic,cell,peak\nhc/p,0,1.0\n", ""):
+        path.write_text(other)
+        analysis.to_csv(grid, path, merge=True)
+        assert path.read_bytes() == analysis.to_csv(grid, tmp_path / "grid.csv").read_bytes()
 
 
 def test_csv_is_written_whole_or_not_at_all(recording, tmp_path):

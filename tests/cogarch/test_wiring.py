@@ -306,7 +306,7 @@ def test_names_that_cannot_be() -> None:
         "mec.say takes a read and a noise by one name, 'x'",
         mec=part(Step("say", {"x": "env/x"}, {"mec/g": X}, {"x": Noise((2,))}), say=dict),
     )
-    with pytest.raises(NotImplementedError, match="Module has no steps: define steps"):
+    with pytest.raises(ValueError, match="Module has no steps: define steps"):
         wire(WORLD, {"mec": Module()})
 
 
