@@ -167,6 +167,7 @@ def ratemaps(
     /,
     topic: str | None = None,
     out: Path | None = None,
+    episode: int | None = None,
     shuffles: int = 100,
     seed: int = 0,
 ) -> None:
@@ -176,6 +177,7 @@ def ratemaps(
         run: Folder of a run, a recording.zarr, or an npz file with x, y (cm) and spikes (s).
         topic: A topic with cells (default: all of them).
         out: Folder for the figures (default: figures/ in the run).
+        episode: Which life of the agent (default: the first; maps of several lives cannot be laid over each other).
         shuffles: Circular time shifts a cell.
         seed: Seeds the shifts.
     """
@@ -188,7 +190,8 @@ def ratemaps(
             source, out = open_recording(run / RECORDING), out or run / "figures"
         for warning in told:
             Console(stderr=True).print(Text(f"cogarch: {warning.message}", "yellow"), soft_wrap=True)
-    for path in analysis.write_ratemaps(source, topic, out, shuffles=shuffles, seed=seed):
+    life: dict[str, Any] = {} if episode is None else {"episode": episode}
+    for path in analysis.write_ratemaps(source, topic, out, **life, shuffles=shuffles, seed=seed):
         print(path)
 
 
