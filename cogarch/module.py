@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from cogarch.tree import where
+
 State: TypeAlias = dict[str, Any]  # str -> Tensor [B, ...], or a nested dict or tuple of such
 Messages: TypeAlias = dict[str, Tensor]  # topic -> [B, *shape]; in over_time methods [T, B, *shape]
 
@@ -127,8 +129,6 @@ class Module(nn.Module):
 
     def restart(self, state: State, rows: Tensor, fresh: State) -> State:
         """`state` with the agents where `rows` (`[B]` bool) made new; `fresh` is `init(B)`. Seldom overridden."""
-        from cogarch.tree import where
-
         restarted: State = where(rows, fresh, state)
         return restarted
 

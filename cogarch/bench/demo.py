@@ -29,12 +29,8 @@ LIVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("square", "cogarch/Square-v0", {"width": WIDTH}),
     ("four-rooms", "MiniGrid-FourRooms-v0", {}),
 )
-
-
-CELLS = (
-    ("mec/g", "MEC grid cells (by construction)", "grid60"),
-    ("hc/p", "HC place cells (memory slots)", "spatial_information"),
-)
+CELLS = (("mec/g", "grid60"), ("hc/p", "spatial_information"))
+"""Topics whose cells are drawn, and the score that sorts them."""
 
 
 def demo(out: Path, *, quick: bool = False) -> None:
@@ -70,7 +66,7 @@ def demo(out: Path, *, quick: bool = False) -> None:
     ]
     for name, agent, env, options in lives:
         life = run(agent, env, steps=TICKS, options=options, out=out / name, console=console)
-        for topic in ("mec/g", "hc/p"):
+        for topic, _ in CELLS:
             figures = life.path / "figures" / topic.replace("/", ".")
             for path in analysis.write_ratemaps(life.path, topic, figures, shuffles=100):
                 if path.suffix == ".png":
@@ -108,9 +104,9 @@ def _first_light(out: Path, rows: list[Row]) -> PaperFigure:
     left, right = halves
     _accuracy(left.subplots(), rows)
     rooms: Any = right.subfigures(len(LIVES) * len(CELLS), 1)
-    for room, ((name, env, _), (topic, cells, score)) in zip(rooms, itertools.product(LIVES, CELLS), strict=True):
+    for room, ((name, env, _), (topic, score)) in zip(rooms, itertools.product(LIVES, CELLS), strict=True):
+        cells = _cells(room.subplots(1, 8), RunFolder.open(out / name), topic, score)
         room.suptitle(f"{cells} in {env}", x=0.01, ha="left", fontsize=8)
-        _cells(room.subplots(1, 8), RunFolder.open(out / name), topic, score)
     return figure
 
 
@@ -128,7 +124,8 @@ def _accuracy(ax: Axes, rows: list[Row]) -> None:
     ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 0.16))
 
 
-def _cells(axes: Any, life: RunFolder, topic: str, score: str) -> None:
+def _cells(axes: Any, life: RunFolder, topic: str, score: str) -> str:
+    """Draw eight cells from the best down; the name of their population."""
     maps = analysis.rate_maps(life, topic)
     with (life.path / "figures" / topic.replace("/", ".") / "scores.csv").open(newline="") as file:
         table = [row for row in csv.DictReader(file) if row[score]]
@@ -141,3 +138,4 @@ def _cells(axes: Any, life: RunFolder, topic: str, score: str) -> None:
         )
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
+    return str(maps.attrs["cells"])

@@ -104,3 +104,25 @@ def test_the_wiring_is_drawn_with_every_step_and_topic(tmp_path: Path) -> None:
     assert "hc.store" in (tmp_path / "w.svg").read_text()
     with pytest.raises(ValueError, match="png, svg or pdf"):
         draw_wiring(bus, tmp_path / "w.gif")
+
+
+def test_the_demo_shows_it_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cogarch.bench import demo
+
+    for name, value in (("WIDTH", 6), ("TICKS", 400), ("UPDATES", 20)):
+        monkeypatch.setattr(demo, name, value)
+    lives = (("square", "cogarch/Square-v0", {"width": 6}), ("four-rooms", "MiniGrid-FourRooms-v0", {}))
+    monkeypatch.setattr(demo, "LIVES", lives)
+    demo.demo(tmp_path, quick=True)
+    shown = capsys.readouterr().out
+    for line in ("motion given, untrained", "displacements learned after", "most frequent object", "chance"):
+        assert line in shown
+    for life in ("square", "four-rooms", "square-learned"):
+        for topic in ("mec.g", "hc.p"):
+            for kind in ("png", "svg", "pdf"):
+                assert (tmp_path / life / "figures" / topic / f"{topic}.{kind}").exists()
+    page = (tmp_path / "first_light.svg").read_text()
+    assert "HC place cells (memory slots) in MiniGrid-FourRooms-v0" in page
+    assert "MEC grid cells (by construction)" in page
