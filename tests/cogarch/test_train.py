@@ -252,10 +252,13 @@ def kill_trainings(out: str, moments: int) -> None:
 
     Forks, since to start Python anew for each would take half a minute.
     """
-    began = time.perf_counter()
     train(long(), out=Path(out) / "unbroken", save_every=3, console=tiny.quiet())
-    seconds = time.perf_counter() - began
     chance, broken = random.Random(0), Path(out) / "broken"
+    checkpoint = broken / "checkpoint.safetensors"
+
+    def behind() -> int:
+        return int(files.load_tensors(checkpoint)[1]["updates"]) if checkpoint.exists() else 0
+
     for moment in range(moments):
         child = os.fork()
         if child == 0:
@@ -266,13 +269,15 @@ def kill_trainings(out: str, moments: int) -> None:
                     train(long(), out=broken, save_every=3, console=tiny.quiet())
             finally:
                 os._exit(1)
-        # the first at any moment of the start, the others within a tenth of the whole
-        time.sleep(chance.uniform(0, 0.02) if moment == 0 else chance.uniform(0.02, seconds / 9))
+        # the first at any moment of the start, the others some updates on (by progress, whatever else the machine does)
+        goal = 0 if moment == 0 else behind() + chance.randint(0, 12)
+        while behind() < goal and os.waitpid(child, os.WNOHANG) == (0, 0):
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.02))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WTERMSIG(status) == signal.SIGKILL, "the training ended before it was killed"
-        checkpoint = broken / "checkpoint.safetensors"
-        print(files.load_tensors(checkpoint)[1]["updates"] if checkpoint.exists() else 0)
+        print(behind())
     resume(RunFolder.open(broken), tiny.quiet())
 
 
