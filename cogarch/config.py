@@ -94,9 +94,7 @@ class Agent(_Config):
         raw = self.model_dump() | {"training": self.training.model_dump() | settings}
         return parse_agent(raw, self.name)
 
-    def build(
-        self, inputs: Mapping[str, Signal], *, batch: int = 1, seed: int = 0, learning: bool = False, load: bool = True
-    ) -> Bus:
+    def build(self, inputs: Mapping[str, Signal], *, batch: int = 1, seed: int = 0, learning: bool = False) -> Bus:
         """The bus of `batch` agents in a world that says `inputs`; parameters initialised by `seed`, then loaded.
 
         Each module draws its initial parameters from a generator of its own (seed, role), so swapping one leaves the
@@ -117,7 +115,7 @@ class Agent(_Config):
             for step in parts[role].steps():
                 topics |= step.writes
         bus = Bus(inputs, parts, batch=batch, seed=seed)
-        if load and self.weights is not None:
+        if self.weights is not None:
             load_weights(bus, self.weights)
         return bus
 

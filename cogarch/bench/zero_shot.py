@@ -45,8 +45,9 @@ ROOMS: tuple[Setting, ...] = (
 def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console) -> list[Row]:
     """Rows `code env regime motion_noise window events accuracy ... train_updates train_seconds`, means over seeds.
 
-    On squares (the default) trained on the widths of the agent's file (`train_width`), scored at 8 and on larger
-    ones; on another `env` trained on its training seeds, scored on others. Each code stands beside its untrained self.
+    On squares (the default) trained on the widths of the agent's file, scored on `WIDTHS` (`width_trained` says which
+    of them it knows); on another `env` trained on its training seeds, scored on others. Each code stands beside its
+    untrained self.
     """
     squares = env in (None, "cogarch/Square-v0")
     rows = []

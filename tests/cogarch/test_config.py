@@ -307,7 +307,7 @@ def test_weights_go_round(tmp_path: Path) -> None:
         assert torch.equal(live(bus, walk)["mec/g"], live(learned, walk)["mec/g"])
     # the life keeps its own settings
     assert bus.parts["hc"].log_beta.exp().item() == pytest.approx(30)
-    fresh = first.model_copy(update={"weights": path}).build(env(), seed=2, load=False)
+    fresh = first.build(env(), seed=2)
     assert not torch.equal(fresh.parts["mec"].weight, learned.parts["mec"].weight)
 
 
@@ -316,7 +316,7 @@ def test_a_swapped_module_keeps_its_own_weights(tmp_path: Path) -> None:
     learned = first.build(env(), seed=1)
     save_weights(learned, path, {})
     other = first.swap("mec", HERE).model_copy(update={"weights": path})
-    bus, own = other.build(env(), seed=2), other.build(env(), seed=2, load=False)
+    bus, own = other.build(env(), seed=2), other.model_copy(update={"weights": None}).build(env(), seed=2)
     assert torch.equal(bus.parts["mec"].weight, own.parts["mec"].weight)
     # nor need an agent have every role that the file knows
     alone = Agent(name="x", modules={"executive": {"use": "explorer", "policy": "uniform"}}, weights=path)
