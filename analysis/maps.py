@@ -18,6 +18,7 @@ from analysis.neuron import frame_durations, spike_counts
 from analysis.sources import Array
 
 MAX_BINS = 4_000_000
+BIN = 2.5  # cm, of recorded neurons and of worlds in m
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Bins:
             raise ValueError(f"bin size {size} makes {counts[0]} x {counts[1]} bins of this world: choose a larger one")
         x_edges, y_edges = (first[i] + size * np.arange(counts[i] + 1) for i in (0, 1))
         return cls(x_edges, y_edges)
+
+    @classmethod
+    def of(cls, recording: xr.Dataset, size: float | None = None) -> Bins:
+        """Bins of `size` around every place of a recording; default: 2.5 where they are in cm, else as `cover`."""
+        size = BIN if size is None and sources.place_unit(recording) == "cm" else size
+        return cls.cover(recording[sources.PLACE].values, size)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -139,9 +146,10 @@ def rate_maps(
     """Rate maps of every cell of a topic, `[cell, y, x]`: its mean activity in each bin, NaN where no tick was spent.
 
     source: whatever `open_recording` takes. bins: side of a bin in units of the world (default 1: one cell of a grid
-    world). smooth: sigma of a Gaussian, in bins (NaN-aware, after division). agent, episode: by default the first of
-    the first, cut where `env.start` says; None pools all of them, which means something only where they share one world
-    and one code (an agent that starts a life anew at another place has other phases and other memory slots).
+    world; 2.5 where places are in cm). smooth: sigma of a Gaussian, in bins (NaN-aware, after division). agent,
+    episode: by default the first of the first, cut where `env.start` says; None pools all of them, which means
+    something only where they share one world and one code (an agent that starts a life anew at another place has other
+    phases and other memory slots).
 
     The coordinate `occupancy` `[y, x]` counts the ticks; `x` and `y` are the centres of the bins. Attributes: topic,
     cells (the population), unit, bin_size, place_unit, smooth, agent, agents (how many were recorded), episode,
@@ -152,7 +160,7 @@ def rate_maps(
     recording = sources.open_recording(source)
     variable = sources.signal(recording, topic)
     chosen = sources.select(recording, agent, episode)
-    grid = Bins.cover(chosen[sources.PLACE].values, bins)
+    grid = Bins.of(chosen, bins)
     activity = cells_of(chosen, topic)
     maps, occupancy = mean_maps(place_index(chosen, grid).ravel(), activity.reshape(-1, activity.shape[-1]), grid.shape)
     return xr.DataArray(
@@ -165,7 +173,7 @@ def rate_maps(
             "cells": str(variable.attrs.get("cells", "")),
             "unit": str(variable.attrs.get("unit", "")),
             "bin_size": grid.size,
-            "place_unit": place_unit(recording),
+            "place_unit": sources.place_unit(recording),
             "smooth": smooth,
             "agent": "all" if agent is None else agent,
             "agents": recording.sizes["agent"],
@@ -175,11 +183,6 @@ def rate_maps(
             "run": sources.describe(recording),
         },
     )
-
-
-def place_unit(recording: xr.Dataset) -> str:
-    """The unit of places: the dataset's `place_unit`, else the unit of `env/place`, else cells of the world."""
-    return str(recording.attrs.get("place_unit") or recording[sources.PLACE].attrs.get("unit") or "cells")
 
 
 def cells_of(recording: xr.Dataset, topic: str) -> Array:
@@ -199,7 +202,7 @@ def spike_rate_map(
     y: Array,
     t: Array,
     spikes: Array,
-    bin: float = 2.5,
+    bin: float = BIN,
     *,
     smooth: float = 2.0,
     zero_filled: bool = False,

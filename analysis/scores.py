@@ -50,7 +50,7 @@ def scores(
     """
     recording = sources.open_recording(source)
     chosen = sources.select(recording, agent, episode)
-    grid = Bins.cover(chosen[sources.PLACE].values, bins)
+    grid = Bins.of(chosen, bins)
     activity = cells_of(chosen, topic)
     peaks = np.abs(activity).max((0, 1), where=np.isfinite(activity), initial=0.0)
     active = np.flatnonzero(peaks > ACTIVE * peaks.max(initial=0.0))

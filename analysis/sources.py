@@ -1,8 +1,8 @@
 """Where signals come from: recordings of runs, as xarray datasets.
 
 A recording is a zarr store whose variables are named after topics (`mec.g` holds the topic `mec/g`), with dimensions
-`("tick", "agent", ...)`; `env.place` holds where each agent was. Any dataset of this form will do: nothing here knows
-how it was made.
+`("tick", "agent", ...)`; `env.place` holds where each agent was, in the unit of the attribute `place_unit`. Any dataset
+of this form will do: nothing here knows how it was made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def open_recording(source: Any) -> xr.Dataset:
     """The recording of a run, cut to the ticks that were committed.
 
     `source`: an `xr.Dataset`, the path of a zarr store, the path of a run's folder (which holds `recording.zarr`), or
-    an object whose attribute `recording` is one of these. To look at a part of a run, pass
+    an object whose attribute `recording` is one of these. Places in m come out in cm. To look at a part of a run, pass
     `open_recording(run).isel(tick=slice(a, b))` wherever a source is asked for.
 
     Raises FileNotFoundError where there is nothing, ValueError where what is there is no recording, or a recording of
@@ -101,6 +101,11 @@ def path(source: Any, agent: int = 0, episode: int | None = 0) -> Array:
     recording = select(open_recording(source), agent, episode)
     place = recording[PLACE].values[:, 0].astype(float)
     return np.insert(place, np.flatnonzero(_starts(recording)[1:, 0]) + 1, np.nan, axis=0)
+
+
+def place_unit(recording: xr.Dataset) -> str:
+    """The unit of places: the dataset's `place_unit`, else the unit of `env/place`, else cells of the world."""
+    return str(recording.attrs.get("place_unit") or recording[PLACE].attrs.get("unit") or "cells")
 
 
 def episodes(recording: xr.Dataset) -> int:
@@ -187,4 +192,10 @@ def _committed(recording: xr.Dataset, name: str) -> xr.Dataset:
         recording = recording.isel(tick=slice(0, int(recording["committed"].item())))
     if recording.sizes["tick"] == 0:
         raise ValueError(f"{name} holds no ticks: the run was cut short before the first was committed")
-    return recording
+    return _in_cm(recording) if place_unit(recording) == "m" else recording
+
+
+def _in_cm(recording: xr.Dataset) -> xr.Dataset:
+    """Places in m as places in cm, the unit in which recorded neurons are mapped."""
+    place = recording[PLACE].copy(data=recording[PLACE].values * np.float32(100)).assign_attrs(unit="cm")
+    return recording.assign({PLACE: place}).assign_attrs(place_unit="cm")

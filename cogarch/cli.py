@@ -234,11 +234,25 @@ def agents() -> None:
     _list(agents.catalogue())
 
 
-def envs() -> None:
-    """List the worlds."""
-    import envs
+def envs(match: str = "", /, pictures: Path | None = None) -> None:
+    """List the worlds, a line each, and those of MiniGrid that cannot run, with the reason.
 
-    _list(envs.catalogue())
+    Args:
+        match: Only those whose name holds this text.
+        pictures: Also draw them into this folder.
+    """
+    import envs
+    from envs.minigrid_ids import unavailable
+
+    _list({name: about for name, about in envs.catalogue().items() if match.lower() in name.lower()})
+    lacking = [reason for name, reason in unavailable().items() if match.lower() in name.lower()]
+    if lacking:
+        Console().print(Text("\n" + "\n".join(lacking), "dim"), soft_wrap=True)
+    if pictures is not None:
+        from envs.gallery import write_pictures
+
+        for path in write_pictures(pictures):
+            print(path)
 
 
 def graph(
@@ -289,7 +303,7 @@ def bench(
     json: Path | None = None,
     quick: bool = False,
 ) -> None:
-    """Measure a published number: zero-shot, recall, bus, train.
+    """Measure a published number: zero-shot, recall, bus, worlds, train.
 
     Args:
         name: Which bench.

@@ -29,7 +29,7 @@ class Training(_Config):
     """The world in which it learns, unless `cogarch train` is given another."""
     options: dict[str, Any] = {}
     """Options of that world."""
-    policy: Literal["uniform", "drifting", "least_visited"] = "drifting"
+    policy: Literal["uniform", "drifting", "least_visited", "object_seeking"] = "drifting"
     """Who walks (`envs/policies.py`)."""
     updates: pydantic.NonNegativeInt = 2000
     batch: pydantic.PositiveInt = 32

@@ -25,12 +25,15 @@ from cogarch.wiring import WiringError
 SCORING_SEED = 10_000
 """World seeds from here on score; those below 1,000 train."""
 
-TRUTH: dict[str, Signal] = {
-    "env/node": Signal(dtype=torch.int64),
-    "env/place": Signal((2,), unit="x, y (cells)"),
-    "env/heading": Signal(unit="rad"),
-}
-"""Recorded beside the agent's topics, for figures and scores; no module can read them."""
+
+def truth(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> dict[str, Signal]:
+    """The topics recorded beside the agent's own, for figures and scores; no module can read them."""
+    return {
+        "env/node": Signal(dtype=torch.int64),
+        "env/place": Signal((2,), unit=f"x, y ({env.metadata['place_unit']})"),
+        "env/heading": Signal(unit="rad"),
+    }
+
 
 _TYPES = {"motion": torch.float32, "reward": torch.float32, "place": torch.float32, "heading": torch.float32}
 
@@ -47,7 +50,11 @@ def contracts(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> dict[str, Signa
     actions = env.single_action_space
     if not isinstance(actions, gymnasium.spaces.Discrete):
         raise WiringError(f"actions of {type(actions).__name__} are not known to the bus; it takes Discrete")
-    return {
+    told = {}
+    if "mission" in env.metadata:
+        length, words = env.metadata["mission"]
+        told["env/mission"] = Signal((length,), dtype=torch.int64, values=words)
+    return told | {
         "env/observation": seen,
         "env/action": Signal(dtype=torch.int64, values=int(actions.n)),
         "env/motion": Signal((2,), unit=str(env.metadata["motion"])),
@@ -60,12 +67,13 @@ def contracts(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> dict[str, Signa
 def hear(said: Mapping[str, NDArray[Any]]) -> Messages:
     """What a world says as messages of the `env/*` topics; scalars get their axis.
 
-    Arrays `[B, ...]` or `[T, B, ...]`: observation, action, motion, bump, start, reward, node, place, heading.
+    Arrays `[B, ...]` or `[T, B, ...]`: observation, action, motion, bump, start, reward, node, place, heading, and
+    mission (tokens) where the world gives one.
     """
     messages = {}
     for name, x in said.items():
         tensor = torch.from_numpy(np.ascontiguousarray(x)).to(_TYPES.get(name))
-        scalar = name not in ("motion", "place") and (name != "observation" or tensor.dtype == torch.int64)
+        scalar = name not in ("motion", "place", "mission") and (name != "observation" or tensor.dtype == torch.int64)
         messages[f"env/{name}"] = tensor.unsqueeze(-1) if scalar else tensor
     return messages
 
@@ -107,9 +115,10 @@ def run(
         batch=batch,
         seed=seed,
     )
-    attrs: dict[str, str | int | float] = {"agent": agent.name, "env": env, "seed": seed, "place_unit": "cells"}
+    attrs: dict[str, str | int | float] = {"agent": agent.name, "env": env, "seed": seed}
+    attrs["place_unit"] = world.metadata["place_unit"]
     attrs["options"] = json.dumps(dict(options or {}), default=str)  # a graph is named, not written out
-    signals = {**bus.plan.topics, **TRUTH}
+    signals = {**bus.plan.topics, **truth(world)}
     console = console or Console(stderr=True)  # stdout holds results
     told: set[str] = set()
     if agent.learns and agent.weights is None:

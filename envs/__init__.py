@@ -1,44 +1,55 @@
 """Worlds: gymnasium environments that step many copies at once and tell their own truth; they know nothing of agents.
 
-Importing this package registers `cogarch/Square-v0` and `cogarch/Graph-v0` with gymnasium (`make` and `make_vec`).
+Importing this package registers every world of `WORLDS` as `cogarch/NAME-v0` with gymnasium (`make` and `make_vec`).
 """
 
+import importlib
 import inspect
 from typing import Any
 
 import gymnasium
 
-from envs.graph import Graph
 from envs.settings import checked, did_you_mean
-from envs.square import Square
 from envs.world import World
 
 __all__ = ["World", "catalogue", "full_id", "make"]
 
-WORLDS: dict[str, type[World]] = {"cogarch/Square-v0": Square, "cogarch/Graph-v0": Graph}
-
-for _id, _world in WORLDS.items():
-    _path = f"{_world.__module__}:{_world.__name__}"
-    if _id not in gymnasium.registry:  # the module may be reloaded
-        gymnasium.register(id=_id, entry_point=f"{_path}Env", vector_entry_point=_path)
+WORLDS: dict[str, str] = {
+    "cogarch/Square-v0": "envs.square:Square",
+    "cogarch/Torus-v0": "envs.square:Torus",
+    "cogarch/Hex-v0": "envs.hexagon:Hex",
+    "cogarch/Rooms-v0": "envs.rooms:Rooms",
+    "cogarch/Maze-v0": "envs.maze:Maze",
+    "cogarch/Graph-v0": "envs.graph:Graph",
+    "cogarch/Cayley-v0": "envs.cayley:Cayley",
+    "cogarch/FamilyTree-v0": "envs.family_tree:FamilyTree",
+    "cogarch/Line-v0": "envs.line:Line",
+    "cogarch/SocialHierarchy-v0": "envs.line:SocialHierarchy",
+    "cogarch/Loop-v0": "envs.loop:Loop",
+    "cogarch/Alternation-v0": "envs.alternation:Alternation",
+    "cogarch/Arena-v0": "envs.arena:Arena",
+}
+"""Our worlds, each by its module and class: a world is imported when it is made."""
 
 
 def make(env_id: str, batch: int, **settings: Any) -> World:
     """Make B copies of a world, stepped together.
 
     Args:
-        env_id: `cogarch/Square-v0` (the prefix may be left out) or a registered `MiniGrid-*` id; see `catalogue`.
+        env_id: `cogarch/Square-v0` (the prefix may be left out) or a registered `MiniGrid-*` or `BabyAI-*` id; see
+            `catalogue`.
         batch: B, the number of copies.
         settings: what the world can be given, by name.
 
     Raises:
         ValueError: an unknown id or setting, with the nearest names; a value of the wrong type, or that makes no world.
     """
-    from envs.minigrid import MiniGrid  # here: importing minigrid takes longer than all else together
-
     env_id = full_id(env_id)
     if env_id in WORLDS:
-        return WORLDS[env_id](batch, **checked(WORLDS[env_id], env_id, settings))
+        world = _class(env_id)
+        return world(batch, **checked(world, env_id, settings))
+    from envs.minigrid import MiniGrid  # here: importing minigrid takes longer than all else together
+
     return MiniGrid(batch, env_id, **checked(MiniGrid, env_id, settings))
 
 
@@ -48,9 +59,12 @@ def full_id(env_id: str) -> str:
     Raises:
         ValueError: an unknown id, with the nearest names.
     """
+    ours = {name.removeprefix("cogarch/"): name for name in WORLDS} | {name: name for name in WORLDS}
+    if env_id in ours:
+        return ours[env_id]
     from envs.minigrid import ids
 
-    known = {name.removeprefix("cogarch/"): name for name in WORLDS} | {name: name for name in (*WORLDS, *ids())}
+    known = ours | {name: name for name in ids()}
     if env_id not in known:
         raise ValueError(f"no world is called {env_id!r}: {did_you_mean(env_id, known)}")
     return known[env_id]
@@ -60,5 +74,22 @@ def catalogue() -> dict[str, str]:
     """Every world that `make` can make here: its id and a line about it."""
     from envs import minigrid
 
-    ours = {env_id: (inspect.getdoc(world) or "").splitlines()[0] for env_id, world in WORLDS.items()}
+    ours = {env_id: (inspect.getdoc(_class(env_id)) or "").splitlines()[0] for env_id in WORLDS}
     return ours | minigrid.catalogue()
+
+
+def _class(env_id: str) -> type[World]:
+    module, _, name = WORLDS[env_id].partition(":")
+    world: type[World] = getattr(importlib.import_module(module), name)
+    return world
+
+
+def _make_vec(env_id: str, num_envs: int = 1, **settings: Any) -> World:
+    return make(env_id, num_envs, **settings)
+
+
+for _id in WORLDS:
+    if _id not in gymnasium.registry:  # the module may be reloaded
+        gymnasium.register(
+            id=_id, entry_point="envs.world:SingleWorld", vector_entry_point="envs:_make_vec", kwargs={"env_id": _id}
+        )

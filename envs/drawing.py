@@ -15,6 +15,12 @@ def draw(
     agent: tuple[float, float],
     edges: NDArray[np.floating] | None = None,
     pixels: int = 320,
+    *,
+    walls: NDArray[np.floating] | None = None,
+    closed: NDArray[np.floating] | None = None,
+    landmarks: NDArray[np.bool_] | None = None,
+    goal: NDArray[np.floating] | None = None,
+    heading: float | None = None,
 ) -> NDArray[np.uint8]:
     """Draw one world.
 
@@ -25,6 +31,10 @@ def draw(
         agent: where the agent is (x, y).
         edges: lines between places [E, 2, 2].
         pixels: length of the longer side.
+        walls, closed: walls and closed doors, as lines [W, 2, 2].
+        landmarks: whether a place holds a landmark [N]: a dark frame.
+        goal: where the goal is (x, y): a gold star.
+        heading: of an agent that has one, rad: it is drawn as an arrow head.
 
     Returns:
         uint8 [height, width, 3].
@@ -34,17 +44,35 @@ def draw(
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.figure import Figure
 
-    low, high = place.min(axis=0) + tile.min(axis=0), place.max(axis=0) + tile.max(axis=0)
+    margin = 0.06 if walls is not None and len(walls) else 0.0  # for the outer walls' width
+    low, high = place.min(axis=0) + tile.min(axis=0) - margin, place.max(axis=0) + tile.max(axis=0) + margin
     figure = Figure(figsize=tuple((high - low) / (high - low).max() * pixels / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     axes.set_axis_off()
+    points = 0.72 * pixels / (high - low).max()  # of a cell
     if edges is not None:
         axes.add_collection(LineCollection(list(edges), colors="0.6", linewidths=1, zorder=1))
     colours = [colorsys.hsv_to_rgb(int(o) * GOLDEN_RATIO % 1, 0.35 + 0.25 * (int(o) % 2), 0.95) for o in objects]
     tiles = place[:, None] + tile
     axes.add_collection(PolyCollection(list(tiles), facecolors=colours, edgecolors="white", linewidths=1, zorder=2))
-    body = np.asarray(agent) + 0.6 * tile
-    axes.add_collection(PolyCollection([body], facecolors="0.15", edgecolors="white", linewidths=1, zorder=3))
+    if landmarks is not None and landmarks.any():
+        frames = place[landmarks][:, None] + 0.75 * tile
+        frame = PolyCollection(list(frames), facecolors="none", edgecolors="0.15", linewidths=0.12 * points, zorder=3)
+        axes.add_collection(frame)
+    for lines, colour in ((walls, "0.35"), (closed, "tab:brown")):
+        if lines is not None and len(lines):
+            drawn = LineCollection(list(lines), colors=colour, linewidths=0.12 * points, capstyle="round", zorder=4)
+            axes.add_collection(drawn)
+    if goal is not None:
+        star = {"marker": "*", "s": (0.6 * points) ** 2, "color": "gold", "edgecolors": "0.15", "zorder": 5}
+        axes.scatter([goal[0]], [goal[1]], **star)
+    body = 0.6 * tile
+    if heading is not None:
+        arrow = heading + np.array([0.0, 2.5, np.pi, -2.5])  # tip, wing, notch, wing
+        body = np.linalg.norm(tile[0]) * np.array([[0.55], [0.55], [0.2], [0.55]])
+        body = body * np.stack([np.cos(arrow), np.sin(arrow)], axis=1)
+    agents = PolyCollection([np.asarray(agent) + body], facecolors="0.15", edgecolors="white", linewidths=1, zorder=6)
+    axes.add_collection(agents)
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]

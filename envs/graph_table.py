@@ -1,15 +1,19 @@
 """From a networkx graph, or a file of one, to a table of moves; every fault of a graph is named here."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.parsers import expat
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
+
+from envs.relational import differences
+from envs.settings import did_you_mean
+from envs.table import WALL, Table
+from envs.world import ALLOCENTRIC, EGOCENTRIC, NO_BODY
 
 if TYPE_CHECKING:  # networkx.Graph takes its type parameter from type checkers only
     AnyGraph = nx.Graph[Any]
@@ -21,31 +25,28 @@ Action = Any
 NO_LABEL = "label=None (from the shell: -o label=none)"
 
 
-@dataclass(frozen=True)
-class GraphTable:
-    """A graph of N nodes and A actions as arrays; node i is the i-th of `list(graph)`."""
-
-    actions: tuple[str, ...]
-    target: NDArray[np.int64]  # [N, A] node that the action leads to, -1 where it does not exist
-    place: NDArray[np.float32]  # [N, 2] x, y
-    motion: NDArray[np.float32]  # [N, A, 2] difference of places, zero where the graph has no coordinates of its own
-    objects: NDArray[np.int64] | None  # [N] where the nodes name their objects
-
-    @property
-    def edges(self) -> NDArray[np.float32]:
-        """Lines between places [E, 2, 2]."""
-        node, action = np.nonzero(self.target >= 0)
-        return np.stack([self.place[node], self.place[self.target[node, action]]], axis=1)
+EXAMPLES: dict[str, Callable[[], AnyGraph]] = {
+    "karate": nx.karate_club_graph,
+    "florentine": nx.florentine_families_graph,
+}
 
 
-def graph_table(graph: AnyGraph | str | Path, label: str | None) -> GraphTable:
+def graph_table(
+    graph: AnyGraph | str | Path, label: str | None
+) -> tuple[Table, NDArray[np.int64] | None, Literal["dx, dy", "turn, advance", "none"]]:
     """Read a graph, prove that it makes a world, and turn it into arrays. See `envs.graph.Graph` for the rules.
+
+    Returns:
+        The table, whose node i is the i-th of `list(graph)`; the objects of the nodes [N] where they name them; the
+        unit of motion.
 
     Raises:
         ValueError: not a graph, too small, not connected, moves without or with contradicting labels, coordinates or
             objects on some nodes only; with the names of nodes and the mend.
         OSError: a file that is not there or cannot be read.
     """
+    if isinstance(graph, str) and graph in EXAMPLES:
+        graph, label = EXAMPLES[graph](), None
     if isinstance(graph, str | Path):
         graph = read_graph(Path(graph), label)
     if not isinstance(graph, nx.Graph):
@@ -54,23 +55,29 @@ def graph_table(graph: AnyGraph | str | Path, label: str | None) -> GraphTable:
         raise ValueError(f"the graph has {len(graph)} nodes: a world has at least 2")
     _check_connected(graph)
     moves = _numbered_moves(graph) if label is None else _labelled_moves(graph, label)
-    actions = _in_order(dict.fromkeys(action for leaving in moves.values() for action in leaving))
-    names = tuple(str(action) for action in actions)
-    if len(set(names)) < len(names):
-        raise ValueError(f"two actions read alike ({', '.join(map(repr, actions))}): label all edges with one type")
+    actions = _actions(graph, _in_order(dict.fromkeys(action for leaving in moves.values() for action in leaving)))
 
-    index = {node: i for i, node in enumerate(graph)}
-    target = np.full((len(graph), len(actions)), -1, np.int64)
+    node_at = {node: i for i, node in enumerate(graph)}
+    action_at = {action: i for i, action in enumerate(actions)}
+    target = np.full((len(graph), len(actions)), WALL, np.int64)
     for node, leaving in moves.items():
         for action, to in leaving.items():
-            target[index[node], actions.index(action)] = index[to]
+            target[node_at[node], action_at[str(action)]] = node_at[to]
     place = _own_places(graph)
-    motion = np.zeros((*target.shape, 2), np.float32)
-    if place is None:
-        place = _layout(graph)
-    else:
-        motion = np.where(target[..., None] >= 0, place[target] - place[:, None], np.float32(0))
-    return GraphTable(names, target, place, motion, _own_objects(graph))
+    unit: Any = NO_BODY if place is None else ALLOCENTRIC
+    motion, heading = np.zeros((*target.shape, 2), np.float32), np.zeros(len(graph), np.float32)
+    if "motion" in graph.graph and graph.is_directed() and label is not None:  # written by `World.graph`
+        unit = _unit(graph)
+        for a, b, data in graph.edges(data=True):
+            felt = (data.get("motion_0"), data.get("motion_1"))
+            motion[node_at[a], action_at[str(data[label])]] = _finite(felt, f"the edge from {a!r} to {b!r} is felt as")
+        for node, data in graph.nodes.items():
+            heading[node_at[node]] = _finite((data.get("heading", 0.0),), f"node {node!r} heads to", 1)[0]
+    elif place is not None:
+        motion = differences(target, place)
+    names = tuple(str(data.get("name", node)) for node, data in graph.nodes.items())
+    place = layout(graph) if place is None else place
+    return Table(actions, target, place, motion, heading, names), _own_objects(graph), unit
 
 
 def read_graph(path: Path, label: str | None) -> AnyGraph:
@@ -81,8 +88,8 @@ def read_graph(path: Path, label: str | None) -> AnyGraph:
     """
     if not path.exists() or path.is_dir():
         raise FileNotFoundError(
-            f"there is no file {path.absolute()} to read the graph from: "
-            f"give the path of a GraphML (.graphml), GEXF (.gexf) or edge list file"
+            f"there is no file {path.absolute()} to read the graph from: give the path of a GraphML (.graphml), "
+            f"GEXF (.gexf) or edge list file, or the name of an example: {did_you_mean(path.name, EXAMPLES)}"
         )
     ending = path.suffix.lower()
     if ending not in (".graphml", ".gexf"):
@@ -90,23 +97,33 @@ def read_graph(path: Path, label: str | None) -> AnyGraph:
             return _read_edge_list(path, label)
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no edge list: it is not text (GraphML is read from .graphml)") from error
+    read: Any = nx.read_graphml if ending == ".graphml" else nx.read_gexf
     try:
-        _refuse_doctype(path)
-        graph: AnyGraph = nx.read_graphml(path) if ending == ".graphml" else nx.read_gexf(path)
-    except (expat.ExpatError, nx.NetworkXException, LookupError, TypeError, AttributeError) as error:
+        graph: AnyGraph | None = None if _has_doctype(path) else read(path)
+    except (expat.ExpatError, nx.NetworkXException, LookupError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is no {ending[1:]} graph that networkx reads: {error}") from error
+    if graph is None:
+        raise ValueError(f"{path} has a DOCTYPE, which may expand without end: remove it (no graph needs one)")
     return graph
 
 
-def _refuse_doctype(path: Path) -> None:
+class _DoctypeError(Exception):
+    pass
+
+
+def _has_doctype(path: Path) -> bool:
     # The parser itself tells, before it expands anything: a search for the bytes would miss other encodings.
-    def refuse(*_: Any) -> None:
-        raise ValueError(f"{path} has a DOCTYPE, which may expand without end: remove it (no graph needs one)")
+    def stop(*_: Any) -> None:
+        raise _DoctypeError
 
     parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    with path.open("rb") as file:
-        parser.ParseFile(file)
+    parser.StartDoctypeDeclHandler = stop
+    try:
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+    except _DoctypeError:
+        return True
+    return False
 
 
 def _read_edge_list(path: Path, label: str | None) -> AnyGraph:
@@ -173,6 +190,29 @@ def _labelled_moves(graph: AnyGraph, label: str) -> dict[Node, dict[Action, Node
     return moves
 
 
+def _actions(graph: AnyGraph, labels: list[Action]) -> tuple[str, ...]:
+    """The names of the actions, in the order that the graph gives them, or else as sorted."""
+    names = tuple(str(label) for label in labels)
+    if len(set(names)) < len(names):
+        raise ValueError(f"two actions read alike ({', '.join(map(repr, labels))}): label all edges with one type")
+    if "actions" not in graph.graph:
+        return names
+    ordered = tuple(str(graph.graph["actions"]).split(", "))
+    if len(set(ordered)) < len(ordered) or not set(names) <= set(ordered):
+        raise ValueError(
+            f"the graph's attribute 'actions' is {', '.join(ordered)!r}: name every action once, in order "
+            f"({', '.join(names)}), or leave it out"
+        )
+    return ordered
+
+
+def _unit(graph: AnyGraph) -> Any:
+    unit, units = graph.graph["motion"], (ALLOCENTRIC, EGOCENTRIC, NO_BODY)
+    if unit not in units:
+        raise ValueError(f"the graph's attribute 'motion' is {unit!r}: give {' or '.join(map(repr, units))}")
+    return unit
+
+
 def _own_places(graph: AnyGraph) -> NDArray[np.float32] | None:
     if any("pos" in data for _, data in graph.nodes(data=True)):
         positions = _of_every_node(graph, "pos")
@@ -182,13 +222,18 @@ def _own_places(graph: AnyGraph) -> NDArray[np.float32] | None:
         return None
     places = np.empty((len(graph), 2))
     for i, (node, position) in enumerate(zip(graph, positions, strict=True)):
-        try:
-            places[i] = [float(value) for value in position]
-        except (TypeError, ValueError):
-            places[i] = math.nan
-        if not np.isfinite(places[i]).all():
-            raise ValueError(f"node {node!r} lies at {position!r}: give two finite numbers, x and y")
+        places[i] = _finite(position, f"node {node!r} lies at")
     return places.astype(np.float32)
+
+
+def _finite(values: Any, what: str, n: int = 2) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != n or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{what} {values!r}: give {n} finite number{'s' * (n > 1)}")
+    return numbers
 
 
 def _own_objects(graph: AnyGraph) -> NDArray[np.int64] | None:
@@ -210,14 +255,16 @@ def _of_every_node(graph: AnyGraph, name: str) -> list[Any]:
     return [data[name] for _, data in graph.nodes(data=True)]
 
 
-def _layout(graph: AnyGraph) -> NDArray[np.float32]:
+def layout(graph: AnyGraph) -> NDArray[np.float32]:
     """Places for a graph without any, to draw it: Kamada and Kawai (1989), an edge 1 cell long on average."""
     simple: AnyGraph = nx.Graph()
     simple.add_nodes_from(graph)
     simple.add_edges_from((a, b) for a, b in graph.edges() if a != b)
-    layout = nx.kamada_kawai_layout(simple, weight=None)
-    length = np.mean([np.linalg.norm(layout[a] - layout[b]) for a, b in simple.edges()])
-    return np.array([layout[node] / length for node in graph], np.float32)
+    # from rings of equal distance to the first node: from one ring of all nodes it often ends up folded
+    rings = nx.shell_layout(simple, nlist=list(nx.bfs_layers(simple, next(iter(simple)))), rotate=0.3)
+    places = nx.kamada_kawai_layout(simple, pos=rings, weight=None)
+    length = np.mean([np.linalg.norm(places[a] - places[b]) for a, b in simple.edges()])
+    return np.array([places[node] / length for node in graph], np.float32)
 
 
 def _in_order(items: Iterable[Any]) -> list[Any]:

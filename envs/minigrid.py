@@ -1,42 +1,54 @@
-"""MiniGrid's environments as worlds: native egocentric moves and views, felt motion, bumps and the truth."""
+"""MiniGrid's and BabyAI's environments as worlds: egocentric moves, five kinds of observation, missions, the truth."""
 
-import inspect
+import contextlib
 import math
-import re
-import textwrap
 from typing import Any, Literal
 
 import gymnasium
-import minigrid  # registers the MiniGrid ids with gymnasium
 import numpy as np
-from gymnasium.envs.registration import load_env_creator, parse_env_id
-from minigrid.envs.wfc.config import WFC_PRESETS
+from minigrid.core.world_object import Door
+from minigrid.envs.babyai.core.roomgrid_level import BabyAIMissionSpace
 from numpy.typing import NDArray
 
+from envs import minigrid_state, missions
+from envs.minigrid_ids import catalogue, ids, unavailable
+from envs.minigrid_views import OBSERVATIONS, Observation, look
+from envs.table import CLOSED, WALL, Table
 from envs.world import EGOCENTRIC, Array, Bools, Floats, Ints, World
+
+__all__ = ["MiniGrid", "catalogue", "ids", "unavailable"]
 
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 AHEAD_X, AHEAD_Y = np.array([[1, 0, -1, 0], [0, 1, 0, -1]])  # one cell on, by quarter turns: east, north, west, south
 
 
 class MiniGrid(World):
-    """B environments of a registered `MiniGrid-*` id, each with its own layout, stepped one after the other.
+    """B environments of a registered `MiniGrid-*` or `BabyAI-*` id, each with its own layout, stepped one by one.
 
     Args:
         num_envs: environments in the batch.
         env_id: the registered id.
+        observation: what an agent senses, as MiniGrid's own wrappers give it (n is 7, W x H the grid):
+            "partial": the view ahead, uint8 [n, n, 3] of object, colour and state;
+            "full": the whole grid with the agent in it, uint8 [W, H, 3], encoded alike;
+            "symbolic": the whole grid, int64 [W, H, 3] of column, row and object (-1 none);
+            "pixels", "full_pixels": pictures of the view and of the grid, uint8 [n * tile_size, n * tile_size, 3] and
+            [H * tile_size, W * tile_size, 3].
+        tile_size: pixels along a cell in the pictures that are observed.
         actions: "navigation" (left, right, forward) or "all" that the environment has.
         layout: "fixed": each reset of a row brings back the layout and the start that its seed gave; "new": the next.
-        endless: the goal pays and nothing ends (nor do lava, a collision, the step limit). The reward falls with the
-            steps since it was last paid, as MiniGrid's does with the steps since the start. False: MiniGrid's own ends;
-            a row that has ended stands still until it is reset.
+        endless: the goal or the mission pays, each time, and nothing ends (nor do lava, a collision, the step limit).
+            The reward falls with the steps since it was last paid, as MiniGrid's does with the steps since the start.
+            False: MiniGrid's own ends; a row that has ended stands still until it is reset.
         motion_noise: standard deviation of felt motion: rad on a turn, cells on an advance.
         render_mode: "rgb_array" or None; never opens a window.
 
-    Observation: MiniGrid's partial symbolic view, uint8 [7, 7, 3] (object, colour, state), without compass and mission.
     MiniGrid counts rows downward; here y is up: place = (x, height - 1 - y), heading counter-clockwise from east, a
     left turn +pi/2. node = cell * 4 + quarter turns (0 east, 1 north, 2 west, 3 south), since a view is a function of
-    the pose.
+    the pose. The grid of an id has one size in all its layouts.
+
+    Where missions vary (all of BabyAI, Fetch, GoToDoor, ...), `info["mission"]` int64 [B, L] has them as tokens (see
+    `envs.missions`) and `metadata["mission"]` is (L, number of tokens); `missions()` gives the text.
 
     Raises:
         ValueError: an id that is out of date or that the installed minigrid lacks files for; an unknown setting.
@@ -47,6 +59,8 @@ class MiniGrid(World):
         num_envs: int,
         env_id: str,
         *,
+        observation: Observation = "partial",
+        tile_size: int = 8,
         actions: Literal["navigation", "all"] = "navigation",
         layout: Literal["fixed", "new"] = "fixed",
         endless: bool = True,
@@ -57,34 +71,55 @@ class MiniGrid(World):
             raise ValueError(f'actions is {actions!r}: give "navigation" (left, right, forward) or "all"')
         if layout not in ("fixed", "new"):
             raise ValueError(f'layout is {layout!r}: give "fixed" (the same at each reset) or "new"')
-        if reason := _why_not(env_id):
+        if observation not in OBSERVATIONS:
+            raise ValueError(f"observation is {observation!r}: give one of {', '.join(OBSERVATIONS)}")
+        if tile_size < 1:
+            raise ValueError(f"tile_size is {tile_size}: give 1 or more pixels")
+        if reason := unavailable().get(env_id):
             raise ValueError(reason)
         first = _make(env_id)
         offered = ACTIONS[: first.action_space.n]  # Dynamic-Obstacles has but three
+        space, _ = look(first, observation, tile_size)
         super().__init__(
             num_envs,
-            first.observation_space["image"],
+            space,
             offered[:3] if actions == "navigation" else offered,
             EGOCENTRIC,
             motion_noise,
             render_mode,
+            senses="pose",
         )
         self._envs = [first, *(_make(env_id) for _ in range(num_envs - 1))]
+        self._look = [look(env, observation, tile_size)[1] for env in self._envs]
+        self._parts: list[list[Any]] = [[] for _ in self._envs]  # of each row's episode, once it is saved
+        self._made = (  # told once: `save` is called in the inner loop of a search
+            f"{env_id} ({num_envs} rows, observation {observation}, tile_size {tile_size}, actions {actions}, "
+            f"layout {layout}, endless {endless}, motion_noise {motion_noise})"
+        )
         self._fixed, self._endless = layout == "fixed", endless
-        self._view = np.zeros((num_envs, *self.single_observation_space.shape), np.uint8)  # type: ignore[misc]
+        self._width, self._height = first.width, first.height
+        self._view = np.zeros((num_envs, *space.shape), space.dtype)  # type: ignore[misc]
         self._x, self._y, self._quarter = np.zeros((3, num_envs), np.int64)
         self._reward = np.zeros(num_envs)
         self._terminated, self._truncated = np.zeros((2, num_envs), np.bool_)
+        self._mission = None
+        if _varies(first.observation_space["mission"]):
+            self.metadata["mission"] = (missions.LENGTH, missions.VOCABULARY)
+            self._mission = np.zeros((num_envs, missions.LENGTH), np.int64)
 
     def _begin(self, rows: Ints) -> None:
         for row in rows.tolist():
             env = self._envs[row]
-            if self._fixed:
-                observation, _ = env.reset(seed=self.seeds[row])
-            else:
-                env.np_random = self.generators[row]
-                observation, _ = env.reset()
-            self._view[row] = observation["image"]
+            with contextlib.redirect_stdout(None):  # BabyAI prints each layout that it rejects
+                if self._fixed:
+                    shown, _ = env.reset(seed=self.seeds[row])
+                else:
+                    env.np_random = self.generators[row]
+                    shown, _ = env.reset()
+            self._view[row] = self._look[row](shown)
+            self._parts[row] = []
+            if self._mission is not None:
+                self._mission[row] = missions.encode(env.mission)
         self._reward[rows] = 0.0
         self._terminated[rows] = self._truncated[rows] = False
         self._x, self._y, self._quarter = self._poses()
@@ -97,13 +132,13 @@ class MiniGrid(World):
                 continue
             if self._endless:
                 env.step_count = min(env.step_count, env.max_steps - 1)  # so that the goal always pays something
-            observation, reward, terminated, truncated, _ = env.step(action)
-            self._view[row] = observation["image"]
-            self._reward[row] = reward
+            shown, reward, terminated, truncated, _ = env.step(action)
             if not self._endless:
                 self._terminated[row], self._truncated[row] = terminated, truncated
             elif terminated:
-                env.step_count = 0
+                shown = _go_on(env)
+            self._view[row] = self._look[row](shown)
+            self._reward[row] = reward
         motion = self._moved()
         bump = (actions <= ACTIONS.index("forward")) & ~motion.any(axis=1)
         bump[ended] = False
@@ -119,9 +154,9 @@ class MiniGrid(World):
         return motion
 
     def _poses(self) -> tuple[Ints, Ints, Ints]:
-        poses = [(*env.agent_pos, env.agent_dir, env.height) for env in self._envs]
-        x, row, direction, height = np.array(poses, np.int64).T
-        return x, height - 1 - row, -direction % 4
+        poses = [(*env.agent_pos, env.agent_dir) for env in self._envs]
+        x, row, direction = np.array(poses, np.int64).T
+        return x, self._height - 1 - row, -direction % 4
 
     def _observe(self) -> Array:
         return self._view.copy()
@@ -129,7 +164,7 @@ class MiniGrid(World):
     def _truth(self) -> tuple[Ints, Floats, Floats]:
         place = np.empty((self.num_envs, 2), np.float32)
         place[:, 0], place[:, 1] = self._x, self._y
-        cell = self._y * self._envs[0].width + self._x
+        cell = self._y * self._width + self._x
         return cell * 4 + self._quarter, place, (self._quarter * (math.pi / 2)).astype(np.float32)
 
     def _outcome(self) -> tuple[NDArray[np.float64], Bools, Bools]:
@@ -138,6 +173,71 @@ class MiniGrid(World):
     def _frame(self, row: int) -> NDArray[np.uint8]:
         frame: NDArray[np.uint8] = self._envs[row].get_frame(tile_size=16)
         return frame
+
+    def _info(self) -> dict[str, Any]:
+        info = super()._info()
+        if self._mission is not None:
+            info["mission"] = self._mission.copy()
+        return info
+
+    def missions(self) -> tuple[str, ...]:
+        """What each row is told to do, as MiniGrid says it."""
+        return tuple(env.mission for env in self._envs)
+
+    def table(self, row: int = 0) -> Table:
+        """Where each action leads from each pose in a row's layout as it is now: its doors, and its objects at rest.
+
+        An action that is no move (pickup, drop, toggle, done) stays at its node. Nothing leads into, or out of, a cell
+        that is walled, shut or taken by an object.
+        """
+        actions = self.metadata["actions"]
+        refusal = np.array([_refusal(cell) for cell in self._envs[row].grid.grid])
+        refusal = refusal.reshape(self._height, self._width)[
+            ::-1
+        ].ravel()  # of each cell, y up; 0 where it can be entered
+        cell, quarter = np.divmod(np.arange(len(refusal) * 4), 4)
+        x, y = cell % self._width, cell // self._width
+        ahead_x, ahead_y = x + AHEAD_X[quarter], y + AHEAD_Y[quarter]
+        inside = (ahead_x >= 0) & (ahead_x < self._width) & (ahead_y >= 0) & (ahead_y < self._height)
+        ahead = np.where(inside, ahead_y * self._width + ahead_x, 0)
+        refused = np.where(inside, refusal[ahead], WALL)
+        target = np.repeat(np.arange(len(cell))[:, None], len(actions), axis=1)
+        target[:, 0] = cell * 4 + (quarter + 1) % 4
+        target[:, 1] = cell * 4 + (quarter - 1) % 4
+        target[:, 2] = np.where(refused < 0, refused, ahead * 4 + quarter)
+        target[refusal[cell] < 0] = WALL
+        motion = np.zeros((*target.shape, 2), np.float32)
+        motion[:, :3] = [(math.pi / 2, 0), (-math.pi / 2, 0), (0, 1)]
+        motion[target < 0] = 0.0
+        place, heading = np.stack([x, y], axis=1).astype(np.float32), (quarter * (math.pi / 2)).astype(np.float32)
+        return Table(actions, target, place, motion, heading)
+
+    def save(self) -> dict[str, Any]:
+        """The exact state of all rows: poses, grids, objects, what is carried, instructions, random streams.
+
+        It is kept in memory and holds the objects of the environments that it was taken from: a state goes back
+        fastest into its own world, and by way of copies into another one.
+        """
+        for row, env in enumerate(self._envs):
+            self._parts[row] = self._parts[row] or minigrid_state.parts_of(env)
+        rows = zip(self._envs, self._parts, strict=True)
+        return super().save() | {"envs": [minigrid_state.save(env, parts, self._fixed) for env, parts in rows]}
+
+    def restore(self, state: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        """Go back to a saved state, of this world or of another one made alike; returns observation and `info`.
+
+        Raises:
+            ValueError: the state of a world of another kind or batch.
+        """
+        said = super().restore(state)
+        for row, (env, saved) in enumerate(zip(self._envs, state["envs"], strict=True)):
+            self._parts[row] = minigrid_state.restore(env, saved)
+            if not self._fixed and self.generators:
+                env.np_random = self.generators[row]
+        return said
+
+    def _identity(self) -> str:
+        return self._made
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close every environment."""
@@ -150,36 +250,24 @@ def _make(env_id: str) -> Any:
     return gymnasium.make(env_id, disable_env_checker=True).unwrapped
 
 
-def ids() -> list[str]:
-    """The registered `MiniGrid-*` ids."""
-    return sorted(env_id for env_id in gymnasium.registry if env_id.startswith("MiniGrid-"))
+def _varies(mission_space: Any) -> bool:
+    return isinstance(mission_space, BabyAIMissionSpace) or any(
+        len(choices) > 1 for choices in mission_space.ordered_placeholders or ()
+    )
 
 
-def catalogue() -> dict[str, str]:
-    """The ids that run with the installed minigrid, with the first sentence of their own description."""
-    return {env_id: _about(env_id) for env_id in ids() if not _why_not(env_id)}
+def _refusal(cell: Any) -> int:
+    if cell is None or cell.can_overlap():
+        return 0
+    return CLOSED if isinstance(cell, Door) else WALL
 
 
-def _about(env_id: str) -> str:
-    spec = gymnasium.spec(env_id)
-    text = inspect.getdoc(load_env_creator(str(spec.entry_point))) or ""
-    text = " ".join(text.replace("## Description", "").replace("`", "").split())
-    obstacle = spec.kwargs.get("obstacle_type", "lava")  # a description for each: the lava crossings', the walls'
-    text = re.sub(rf'^Depending on the obstacle_type.*?"{obstacle}" - ', "", text)
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)  # a markdown link
-    text = re.sub(r"^((This|The) environment (is |has )?|The agent has to )", "", text)
-    first = re.split(r"\.(?:\s|$)", text)[0]
-    return textwrap.shorten(f"{first[:1].upper()}{first[1:]}.", 90, placeholder=" ...")
-
-
-def _why_not(env_id: str) -> str | None:
-    """What keeps a registered id from running with the installed minigrid, if anything."""
-    family, name, version = parse_env_id(env_id)
-    newest = max(v or 0 for f, n, v in map(parse_env_id, ids()) if (f, n) == (family, name))
-    if version != newest:
-        return f"{env_id} is out of date: use {name}-v{newest}"
-    preset = gymnasium.spec(env_id).kwargs.get("wfc_config")
-    if preset is not None and not WFC_PRESETS[preset].pattern_path.is_file():
-        missing = WFC_PRESETS[preset].pattern_path.name
-        return f"{env_id} cannot run: the installed minigrid {minigrid.__version__} comes without its file {missing}"
-    return None
+def _go_on(env: Any) -> dict[str, Any]:
+    """Let an environment that has ended live on; returns what it shows."""
+    env.step_count = 0
+    x, y = env.front_pos
+    door = env.grid.get(x, y)
+    if isinstance(door, Door) and (x in (0, env.width - 1) or y in (0, env.height - 1)):
+        door.is_open = False  # GoToDoor's doors lead out of the grid, and an open one would let the agent fall off it
+    shown: dict[str, Any] = env.gen_obs()
+    return shown

@@ -11,6 +11,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.table import MultiDiGraph, Table
+
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -18,6 +20,7 @@ Ints = NDArray[np.int64]
 
 ALLOCENTRIC: Final = "dx, dy"  # cells, along east and north
 EGOCENTRIC: Final = "turn, advance"  # rad counter-clockwise, cells ahead
+NO_BODY: Final = "none"  # a relational world: nothing is felt, motion is always zero
 NOISE_BLOCK = 128  # ticks of noise drawn at once for a row: a call to a generator costs as much as 100 numbers
 
 
@@ -36,7 +39,14 @@ class World(VectorEnv[Array, Ints, Array], ABC):
     Each row draws from a generator of its own seed, so a batch equals its single worlds to the bit. Motion noise has a
     stream apart: the same seed gives the same worlds with and without noise.
 
-    A world writes `_begin`, `_move`, `_observe`, `_truth` and `_frame`, and `_outcome` if it pays or ends.
+    `metadata` says what the numbers mean: `actions` (their names), `motion` (the unit), `angles` (the direction of each
+    action, rad; None where actions have none), `place_unit`, and `senses`: "place" where an observation depends on
+    where the agent is alone, "pose" where its heading matters too.
+
+    `table(row)` and `graph(row)` tell a row's world whole; `save` and `restore` keep the exact state of all rows.
+
+    A world writes `_begin`, `_move`, `_observe`, `_truth`, `_frame` and `table`, `_outcome` if it pays or ends, and
+    `_objects_at` if its nodes hold objects.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # each world adds "motion" and "actions"
@@ -50,9 +60,13 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         num_envs: int,
         observation_space: gymnasium.Space[Any],
         actions: Sequence[str],
-        motion: Literal["dx, dy", "turn, advance"],
+        motion: Literal["dx, dy", "turn, advance", "none"],
         motion_noise: float,
         render_mode: str | None,
+        *,
+        angles: Sequence[float] | None = None,
+        senses: Literal["place", "pose"] = "place",
+        place_unit: str = "cells",
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"a batch of {num_envs} worlds: give 1 or more")
@@ -62,7 +76,14 @@ class World(VectorEnv[Array, Ints, Array], ABC):
             raise ValueError(f'render_mode is {render_mode!r}: a world offers "rgb_array" or None')
         self.num_envs = num_envs
         self.render_mode = render_mode
-        self.metadata = {**World.metadata, "motion": motion, "actions": tuple(actions)}  # type: ignore[misc]
+        self.metadata = {  # type: ignore[misc]
+            **World.metadata,
+            "actions": tuple(actions),
+            "motion": motion,
+            "angles": None if angles is None else tuple(angles),
+            "senses": senses,
+            "place_unit": place_unit,
+        }
         self.single_observation_space = observation_space
         self.observation_space = batch_space(observation_space, num_envs)
         self.single_action_space = gymnasium.spaces.Discrete(len(actions))
@@ -70,6 +91,7 @@ class World(VectorEnv[Array, Ints, Array], ABC):
 
         self.generators: dict[int, np.random.Generator] = {}  # of each row, from its first reset on
         self.seeds: dict[int, int] = {}
+        self.episode = np.zeros(num_envs, np.int64)  # how many a row has begun
         self._every_row = np.arange(num_envs)
         self._motion = np.zeros((num_envs, 2), np.float32)
         self._bump = np.zeros(num_envs, np.bool_)
@@ -101,6 +123,18 @@ class World(VectorEnv[Array, Ints, Array], ABC):
     def _frame(self, row: int) -> NDArray[np.uint8]:
         """A picture of a row [height, width, 3]."""
 
+    @abstractmethod
+    def table(self, row: int = 0) -> Table:
+        """Where each action leads from each node of a row's world, as it is now."""
+
+    def landmarks(self, row: int = 0) -> Ints:
+        """The nodes at which the landmark objects of a row's world lie; none by default."""
+        return np.empty(0, np.int64)
+
+    def _objects_at(self, row: int) -> Ints | None:
+        """The object on each node of a row's world [N], where nodes hold objects."""
+        return None
+
     def _outcome(self) -> tuple[NDArray[np.float64], Bools, Bools]:
         """Reward, terminated and truncated [B] of the last move: by default nothing pays and nothing ends."""
         return np.zeros(self.num_envs), np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
@@ -128,6 +162,7 @@ class World(VectorEnv[Array, Ints, Array], ABC):
                 self._noise_generators[row] = generator.spawn(1)[0]
                 self._noise_used[row] = NOISE_BLOCK
         self._begin(rows)
+        self.episode[rows] += 1
         self._motion[rows] = 0.0
         self._bump[rows] = False
         return self._observe(), self._info()
@@ -150,6 +185,59 @@ class World(VectorEnv[Array, Ints, Array], ABC):
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A picture a row, uint8 [height, width, 3], where `render_mode` is "rgb_array"."""
         return tuple(self._frame(row) for row in range(self.num_envs)) if self.render_mode else None
+
+    # ---- what a world knows of itself ----
+
+    def graph(self, row: int = 0) -> MultiDiGraph:
+        """A row's world as it is now, as a networkx graph (see `Table.graph`); nodes as in `info["node"]`.
+
+        `envs.make("Graph-v0", ..., graph=world.graph())` is the same world again.
+        """
+        graph = self.table(row).graph(self._objects_at(row))
+        graph.graph.update(actions=", ".join(self.metadata["actions"]), motion=self.metadata["motion"])
+        return graph
+
+    def save(self) -> dict[str, Any]:
+        """The exact state of all rows, random streams included: what `restore` brings back, as often as wished.
+
+        It holds copies, and nothing but arrays and plain values in memory: worlds go on without touching it.
+        """
+        kept = {name: x.copy() for name, x in self._changing().items()}
+        streams = {
+            name: {row: generator.bit_generator.state for row, generator in getattr(self, name).items()}
+            for name in self._streams()
+        }
+        return {"world": self._identity(), "arrays": kept, "streams": streams, "seeds": dict(self.seeds)}
+
+    def restore(self, state: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+        """Go back to a saved state, of this world or of another one made alike; returns observation and `info`.
+
+        Raises:
+            ValueError: the state of a world of another kind, batch or size.
+        """
+        if state["world"] != self._identity():
+            raise ValueError(f"a state of {state['world']} is none of {self._identity()}: restore it in one made alike")
+        shapes = {name: x.shape for name, x in self._changing().items()}
+        if shapes != {name: x.shape for name, x in state["arrays"].items()}:
+            raise ValueError(f"a state of {state['world']} with other settings: restore it in a world made alike")
+        for name, x in state["arrays"].items():
+            setattr(self, name, x.copy())
+        for name in self._streams():
+            generators = getattr(self, name)
+            for row, saved in state["streams"][name].items():
+                generators.setdefault(row, np.random.default_rng(0)).bit_generator.state = saved
+        self.seeds = dict(state["seeds"])
+        return self._observe(), self._info()
+
+    def _identity(self) -> str:
+        senses, actions = self.single_observation_space, len(self.metadata["actions"])
+        return f"{type(self).__name__} ({self.num_envs} rows, {actions} actions, {senses})"
+
+    def _changing(self) -> dict[str, Array]:
+        return {name: x for name, x in vars(self).items() if isinstance(x, np.ndarray) and x.flags.writeable}
+
+    def _streams(self) -> tuple[str, ...]:
+        return ("generators", "_noise_generators") if self._motion_noise else ("generators",)
 
     # ---- the shared machinery ----
 
@@ -220,18 +308,16 @@ def _generator(row: int, seed: int | None) -> tuple[np.random.Generator, int]:
 
 
 class SingleWorld(gymnasium.Env[Any, Any]):
-    """One world behind gymnasium's single interface: the vector world of batch 1, without its batch axis.
-
-    A subclass names its world: that is all that `gymnasium.make` needs.
-    """
+    """One world behind gymnasium's single interface: the vector world of batch 1, without its batch axis."""
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         name: World.metadata[name] for name in ("render_modes", "render_fps")
     }
-    world_class: ClassVar[type[World]]
 
-    def __init__(self, **settings: Any) -> None:
-        self.world = self.world_class(1, **settings)
+    def __init__(self, env_id: str, **settings: Any) -> None:
+        import envs  # here: it knows the worlds, and they know this module
+
+        self.world = envs.make(env_id, 1, **settings)
         self.metadata = {name: value for name, value in self.world.metadata.items() if name != "autoreset_mode"}  # type: ignore[misc]
         self.render_mode = self.world.render_mode
         self.observation_space = self.world.single_observation_space

@@ -1,12 +1,16 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import agents
 import envs
 from cogarch import Agent, ConfigError
 from cogarch.files import FileError
-from cogarch.run import contracts
+from cogarch.folder import RunFolder
+from cogarch.run import contracts, run
+
+QUIET = Console(quiet=True)
 
 
 def test_the_catalogue_is_the_files_of_the_folder() -> None:
@@ -17,15 +21,40 @@ def test_the_catalogue_is_the_files_of_the_folder() -> None:
         assert about.endswith(".") and "\n" not in about and len(about) < 120
 
 
+WORLDS: dict[str, tuple[str, dict[str, object]]] = {
+    **{env_id: (env_id, {}) for env_id in envs.WORLDS},
+    "egocentric square": ("cogarch/Square-v0", {"body": "egocentric"}),
+    "egocentric view": ("cogarch/Rooms-v0", {"body": "egocentric", "view": 5}),
+    "allocentric view of hexagons": ("cogarch/Hex-v0", {"view": 3}),
+    "smooth walk": ("cogarch/Arena-v0", {"trajectory": "smooth"}),
+    "sensory field": ("cogarch/Arena-v0", {"observation": "field"}),
+    "MiniGrid": ("MiniGrid-FourRooms-v0", {}),
+    "MiniGrid, whole grid": ("MiniGrid-DoorKey-5x5-v0", {"observation": "full", "actions": "all"}),
+    "BabyAI, with missions": ("BabyAI-GoToLocal-v0", {}),
+}
+BODILESS = [f"cogarch/{name}-v0" for name in ("Graph", "Cayley", "FamilyTree", "Line", "SocialHierarchy")]
+NOT_ALLOWED = {("explorer", world): "mec.motion=learned" for world in BODILESS}
+NOT_ALLOWED |= {(agent, "sensory field"): "lec/one_hot encodes" for agent in agents.catalogue()}
+"""Pairs that the contracts rule out, and what the error then says."""
+
+
 @pytest.mark.parametrize("name", sorted(agents.catalogue()))
-@pytest.mark.parametrize("world", ["cogarch/Square-v0", "MiniGrid-FourRooms-v0"])
-def test_every_agent_is_wired_to_every_kind_of_world(name: str, world: str) -> None:
-    agent = agents.load(name)
-    assert agent.name == name
-    for learning in (False, True):
-        bus = agent.build(contracts(envs.make(world, 1)), batch=2, learning=learning)
-        assert {"mec/g", "hc/p", "lec/x_predicted", *agent.training.losses} <= set(bus.plan.topics)
-        assert ("executive/action" in bus.plan.topics) is not learning  # while learning a policy walks
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_agent_runs_in_every_world_that_its_contract_allows(name: str, world: str, tmp_path: Path) -> None:
+    agent, (env_id, options) = agents.load(name), WORLDS[world]
+
+    def live() -> RunFolder:
+        return run(agent, env_id, steps=12, batch=2, options=options, out=tmp_path / "life", console=QUIET)
+
+    if (name, world) in NOT_ALLOWED:
+        with pytest.raises(ValueError, match=NOT_ALLOWED[name, world]):
+            live()
+        return
+    folder = live()
+    assert folder.config["status"] == "done"
+    bus = agent.build(contracts(envs.make(env_id, 1, **options)), batch=2, learning=True)
+    assert {"mec/g", "hc/p", "lec/x_predicted", *agent.training.losses} <= set(bus.plan.topics)
+    assert "executive/action" not in bus.plan.topics  # while learning a policy walks
 
 
 def test_an_agent_of_ones_own_from_a_file_beside_ours(tmp_path: Path) -> None:

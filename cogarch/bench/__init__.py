@@ -16,6 +16,7 @@ BENCHES = {
     "zero-shot": 5,  # what a map predicts at known places entered by new ways, by window of the walk
     "recall": 5,  # what is recalled of places unvisited for 1e3, 1e4 and 1e5 steps
     "bus": 1,  # the cost of the bus beside the same modules called by hand, and of play beside ticking
+    "worlds": 1,  # steps a second of every world, beside MiniGrid in gymnasium's own vector environments
     "train": 1,  # steps a second, threads and memory of training, by structural code
 }
 """The benches, and how many seeds each takes unless told otherwise (what is timed takes one)."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import torch
 from rich.console import Console
 
 import agents
 import envs
 from cogarch.bench.report import Row
+from cogarch.bench.timing import paired
 from cogarch.bus import Bus
 from cogarch.module import Messages
 from cogarch.run import contracts, hear
@@ -37,7 +35,7 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
         bus, walk = _setting(world, batch, 128)
         ticks = [{topic: x[t] for topic, x in walk.items()} for t in range(128)]
         sides = (lambda b=bus, t=ticks: _ticked(b, t), lambda b=bus, t=ticks: _by_hand(b, t))
-        ratio, first, second = _paired(*sides, rounds=2 if quick else 60)
+        ratio, first, second = paired(*sides, rounds=2 if quick else 60)
         rows.append(
             {
                 "batch": batch,
@@ -56,7 +54,7 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
             bus.play(walk)
 
         sides = (lambda b=bus, t=ticks: _ticked(b, t), play)
-        ratio, first, second = _paired(*sides, rounds=2 if quick else 7)
+        ratio, first, second = paired(*sides, rounds=2 if quick else 7)
         rows.append(
             {
                 "batch": 4,
@@ -99,18 +97,3 @@ def _by_hand(bus: Any, ticks: list[Messages]) -> None:
         predicted = lec.predict(recalled_x=recalled["hc/recalled_x"])
         loss = lec.compare(x=x["lec/x"], x_predicted=predicted["lec/x_predicted"])
         _ = {**tick, **x, **g, **recalled, **stored, **predicted, **loss}
-
-
-def _paired(a: Callable[[], None], b: Callable[[], None], rounds: int) -> tuple[Any, float, float]:
-    """Quartiles of the ratio a / b, and the median seconds of each, measured in turn so that noise hits both."""
-    times = np.empty((rounds, 2))
-    with torch.no_grad():
-        for side in (a, b):
-            side()  # warm
-        for i in range(rounds):
-            for j in (0, 1) if i % 2 else (1, 0):
-                began = time.perf_counter()
-                (a, b)[j]()
-                times[i, j] = time.perf_counter() - began
-    ratio = np.quantile(times[:, 0] / times[:, 1], [0.25, 0.5, 0.75])
-    return ratio, float(np.median(times[:, 0])), float(np.median(times[:, 1]))

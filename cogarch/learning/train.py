@@ -23,7 +23,7 @@ from cogarch.config import Agent, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
 from cogarch.learning.backprop import Batch, Diverged, rate, update
 from cogarch.learning.checkpoint import load_checkpoint, save_checkpoint
-from cogarch.learning.zero_shot import events
+from cogarch.learning.zero_shot import events_of
 from cogarch.run import contracts, hear
 from cogarch.wiring import nearest
 from envs import policies
@@ -47,7 +47,7 @@ def batches(agent: Agent, world: str, options: Mapping[str, Any], seed: int, fir
             world_seeds = [(b * rows + row) % TRAINING_WORLDS for row in range(rows)]
             policy_seed = seed * 1_000_003 + b
             walk = policies.walk(env, setup.policy, setup.steps, world_seeds=world_seeds, policy_seed=policy_seed)
-            scored = events(walk["node"], walk["action"], walk["start"])
+            scored = events_of(env, walk)
             counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
             messages = hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")})
             for i in range(max(first - b * block, 0), min(last - b * block, block)):
@@ -111,7 +111,7 @@ def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> t
     """The bus that learns, and its modules with weights that a loss reaches; ValueError where there are none."""
     losses = agent.training.losses
     with contextlib.closing(envs.make(world, 1, **options)) as env:
-        policies.make(agent.training.policy, env.metadata["actions"])
+        policies.make(agent.training.policy, env)
         bus = agent.build(contracts(env), batch=agent.training.batch, seed=seed, learning=True)
     reach = bus.reach()
     for topic in losses:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 import envs
@@ -51,19 +52,33 @@ class Events:
     """Zero-shot, and the edge was not walked in either direction."""
 
 
-def events(node: Ints, action: Ints, start: Bools) -> Events:
-    """The events of a walk; all arguments `[T, B]`, `action` the one that led to the tick. One episode a column."""
+def events(node: Ints, action: Ints, start: Bools, place: Ints | None = None) -> Events:
+    """The events of a walk; all arguments `[T, B]`, `action` the one that led to the tick. One episode a column.
+
+    place: where the agent is for what it senses, if that is less than its node: a body that turns on the spot and
+    senses what is underfoot stands still. None: the node.
+    """
+    place = node if place is None else place
     if bool(start[1:].any()):
         raise ValueError("zero-shot events are defined within one episode; the walk begins a new one in its middle")
-    visited = ~first_time(node)
-    before = np.vstack([np.full((1, node.shape[1]), -1), node[:-1]])
-    moved = (node != before) & ~start
+    visited = ~first_time(place)
+    nowhere = np.full((1, node.shape[1]), -1)
+    before, place_before = np.vstack([nowhere, node[:-1]]), np.vstack([nowhere, place[:-1]])
+    moved = (place != place_before) & ~start
     many = max(int(node.max()) + 2, int(action.max()) + 2)
     new_pair = first_time((before + 1) * many + action + 1)
-    low, high = np.minimum(node, before), np.maximum(node, before)
+    low, high = np.minimum(place, place_before), np.maximum(place, place_before)
     new_edge = first_time(np.where(moved, low * many + high, -1))
     zero_shot = visited & moved & new_pair
     return Events(visited, zero_shot, zero_shot & new_edge)
+
+
+def events_of(world: VectorEnv[Any, Any, Any], walk: Mapping[str, NDArray[Any]]) -> Events:
+    """The events of a walk in this world, told by its places where it senses no more than these."""
+    place = None
+    if world.metadata["motion"] == "turn, advance" and world.metadata["senses"] == "place":
+        place = view_ids(walk["place"])
+    return events(walk["node"], walk["action"], walk["start"], place)
 
 
 def view_ids(observation: NDArray[Any]) -> Ints:
@@ -138,14 +153,14 @@ def evaluate(
         world = envs.make(env, n, **(options or {}))
         seeds = range(world_seed + first, world_seed + first + n)
         walk = policies.walk(world, policy, steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first)
-        inputs = contracts(world)
+        inputs, found = contracts(world), events_of(world, walk)
         world.close()
         bus = _holding(agent, steps).build(inputs, batch=n, seed=seed)
         seen = view_ids(walk["observation"])
         now = np.vstack([np.full((1, n), -1), seen[:-1]])
         guesses = {"accuracy": predict(bus, walk), "same": now == seen, "frequent": most_frequent(seen) == seen}
-        hits.append((events(walk["node"], walk["action"], walk["start"]), guesses))
-    found = {name: np.hstack([getattr(e, name) for e, _ in hits]) for name in ("zero_shot", "without_way_back")}
+        hits.append((found, guesses))
+    masks = {name: np.hstack([getattr(e, name) for e, _ in hits]) for name in ("zero_shot", "without_way_back")}
     guessed = {name: np.hstack([g[name] for _, g in hits]) for name in ("accuracy", "same", "frequent")}
     values = inputs["env/observation"].values
     rows = []
@@ -153,7 +168,7 @@ def evaluate(
         if a >= steps:
             continue
         at = slice(a, min(b, steps))
-        zero_shot, without = found["zero_shot"][at], found["without_way_back"][at]
+        zero_shot, without = masks["zero_shot"][at], masks["without_way_back"][at]
         rows.append(
             {
                 "window": f"{a}-{min(b, steps)}",

@@ -49,8 +49,11 @@ class Rotor(Module):
     ) -> None:
         super().__init__()
         self.unit = topics["env/motion"].unit
-        if self.unit not in ("dx, dy", "turn, advance"):
-            raise ValueError(f"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is in {self.unit!r}")
+        if self.unit not in ("dx, dy", "turn, advance") and motion == "given":
+            raise ValueError(
+                f"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is {self.unit!r}: where no body moves, let "
+                f"it learn a displacement for each action (mec.motion=learned)"
+            )
         self.egocentric = self.unit == "turn, advance"
         self.lattice, self.motion = lattice, motion
         self.n_heading = heading_cells if self.egocentric else 0

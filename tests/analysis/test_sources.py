@@ -109,3 +109,19 @@ def test_others_leave_out_chunks_of_fill_and_are_opened(recording, tmp_path):
 def test_a_recording_says_whose_it_is(recording):
     assert describe(recording) == "explorer in cogarch/Square-v0, seed 7"
     assert describe(recording.drop_attrs()) == ""
+
+
+def test_places_in_m_come_out_in_cm_with_the_bins_of_recorded_neurons(recording):
+    place = recording["env.place"].copy(data=recording["env.place"].values * np.float32(0.043))
+    metres = recording.assign({"env.place": place}).assign_attrs(place_unit="m")
+    opened = analysis.open_recording(analysis.open_recording(metres))  # converted once
+    np.testing.assert_allclose(opened["env.place"], 100 * place, rtol=1e-6)
+    assert opened.attrs["place_unit"] == opened["env.place"].attrs["unit"] == "cm"
+    assert opened["env.place"].attrs["topic"] == "env/place"
+    assert metres.attrs["place_unit"] == "m"
+    maps, finer = analysis.rate_maps(metres), analysis.rate_maps(metres, bins=1.0)
+    assert (maps.attrs["place_unit"], maps.attrs["bin_size"], finer.attrs["bin_size"]) == ("cm", 2.5, 1.0)
+    np.testing.assert_allclose(analysis.path(metres), 100 * place[:, 0], rtol=1e-6)
+    reach = 100 * place.values[:, 0].max(axis=0)
+    assert (maps.x[-1] + 1.25, maps.y[-1] + 1.25) == tuple(np.ceil(reach / 2.5) * 2.5)
+    assert maps.occupancy.sum() == opened.sizes["tick"]

@@ -16,7 +16,7 @@ import envs
 from cogarch import Agent
 from cogarch.folder import RunFolder
 from cogarch.recording import open_recording
-from cogarch.run import TRUTH, contracts, run
+from cogarch.run import contracts, run, truth
 
 
 def explorer(policy: str = "least_familiar", **hc: Any) -> Agent:
@@ -52,7 +52,7 @@ def test_a_recording_holds_every_topic_and_the_truth(tmp_path: Path) -> None:
     recording = live(tmp_path / "run", batch=2, seed=3)
     world = envs.make("Square-v0", 2, width=5)
     bus = explorer().build(contracts(world), batch=2, seed=3)
-    assert set(recording) == {topic.replace("/", ".") for topic in {**bus.plan.topics, **TRUTH}}
+    assert set(recording) == {topic.replace("/", ".") for topic in {**bus.plan.topics, **truth(world)}}
     assert recording.sizes["tick"] == 60 and recording.sizes["agent"] == 2
     assert recording["mec.g"].attrs["cells"].startswith("MEC grid cells")
     about = recording.attrs

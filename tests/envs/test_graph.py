@@ -72,6 +72,78 @@ def test_numbered_neighbours_of_a_real_network() -> None:
     check_transitions(world, moves, list(graph), 60)
 
 
+def test_an_undirected_multigraph_has_a_name_each_way_for_each_edge() -> None:
+    graph = nx.MultiGraph()
+    graph.add_edge("home", "work", action="walk there", back="walk home")
+    graph.add_edge("home", "work", action="ride there", back="ride home")
+    moves = {("home", f"{how} there"): "work" for how in ("walk", "ride")} | {
+        ("work", f"{how} home"): "home" for how in ("walk", "ride")
+    }
+    check_transitions(Graph(20, graph=graph), moves, ["home", "work"], 60)
+
+
+@pytest.mark.parametrize(
+    ("name", "graph"), [("karate", nx.karate_club_graph()), ("florentine", nx.florentine_families_graph())]
+)
+def test_real_networks_by_name(name: str, graph: nx.Graph) -> None:
+    world, table = Graph(1, graph=name), Graph(1, graph=graph, label=None).table()
+    assert world.table().names == tuple(map(str, graph))
+    assert world.table().actions == table.actions == tuple(map(str, range(len(table.actions))))
+    assert np.array_equal(world.table().target, table.target)
+    for node, neighbours in enumerate(graph.adj.values()):
+        leads = [list(graph)[to] for to in world.table().target[node] if to >= 0]
+        assert leads == sorted(neighbours)
+
+
+def test_karate_is_the_default_and_a_file_of_that_name_is_reached_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "karate").write_text("a b go\nb a return\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(Graph().table()) == len(Graph(graph="karate").table()) == 34
+    assert len(Graph(graph="./karate").table()) == len(Graph(graph=Path("karate")).table()) == 2
+
+
+def test_a_name_that_is_neither_an_example_nor_a_file() -> None:
+    for name, near in (("karrate", "did you mean karate"), ("zoo.txt", "there are karate, florentine")):
+        message = f"{name} to read the graph from: .*or the name of an example: {near}"
+        with pytest.raises(FileNotFoundError, match=message):
+            Graph(1, graph=name)
+
+
+def test_start_and_map_come_from_the_rows_generator_in_this_order() -> None:
+    graph = nx.cycle_graph(6)
+    world = Graph(3, graph=graph, label=None, objects=9)
+    for episode in range(2):
+        observation, info = world.reset(seed=40 if episode == 0 else None)
+        for row in range(3):
+            u = np.random.Generator(np.random.PCG64(40 + row)).random(14)[7 * episode : 7 * episode + 7]
+            start, objects = int(u[0] * 6), (u[1:] * 9).astype(int)
+            assert (info["node"][row], observation[row]) == (start, objects[start])
+            assert [held for _, held in world.graph(row).nodes(data="object")] == objects.tolist()
+
+
+def test_what_a_world_writes_of_its_actions_and_motion_is_read() -> None:
+    """A ring on a torus of 3: the step over the seam is felt as any other; and a body that turns."""
+    graph = nx.MultiDiGraph(actions="west, jump, east", motion="dx, dy")
+    for x in range(3):
+        graph.add_node(x, x=float(x), y=0.0, name=f"place {x}")
+    for x in range(3):
+        graph.add_edge(x, (x + 1) % 3, action="east", motion_0=1.0, motion_1=0.0)
+        graph.add_edge(x, (x - 1) % 3, action="west", motion_0=-1.0, motion_1=0.0)
+    world = Graph(1, graph=graph)
+    assert world.metadata["actions"] == ("west", "jump", "east")
+    assert world.table().names == ("place 0", "place 1", "place 2")
+    assert world.table().motion[:, :, 0].tolist() == [[-1, 0, 1]] * 3
+    assert (world.table().target[:, 1] == -1).all()
+    graph.graph["motion"] = "turn, advance"
+    nx.set_node_attributes(graph, {0: 0.0, 1: 1.5, 2: -1.5}, "heading")
+    world = Graph(8, graph=graph)
+    _, info = world.reset(seed=0)
+    assert world.metadata["motion"] == "turn, advance"
+    assert np.array_equal(info["heading"], np.float32([0.0, 1.5, -1.5])[info["node"]])
+
+
 @st.composite
 def labelled_graphs(draw: st.DrawFn) -> nx.DiGraph:
     """Strongly connected: a ring, and chords; each node labels its edges in an order of its own."""
@@ -95,12 +167,14 @@ def test_any_directed_graph(graph: nx.DiGraph) -> None:
 def test_places_of_the_graphs_own_are_felt_and_those_drawn_by_are_not() -> None:
     path = nx.path_graph(3)
     world = Graph(1, graph=path, label=None)
+    assert world.metadata["motion"] == "none"
     _, info = world.reset(seed=0)
     for action in (0, 1, 0, 1, 1, 0):
         *_, info = world.step(np.array([action]))
         assert not info["motion"].any()
     nx.set_node_attributes(path, {0: (0, 0), 1: (3, 4), 2: (3, -1)}, "pos")
     world = Graph(1, graph=path, label=None)
+    assert world.metadata["motion"] == "dx, dy"
     _, info = world.reset(seed=0)
     for _ in range(5):
         while info["node"][0] != 1:  # to the middle, whose neighbours are 0 and 2
@@ -188,6 +262,20 @@ LAUGHS = (
 )
 
 
+GRAPHML = (
+    b"<graphml xmlns='http://graphml.graphdrawing.org/xmlns'>"
+    b"<key id='size' for='node' attr.name='size' attr.type='int'/><graph edgedefault='directed'>%s</graph></graphml>"
+)
+
+
+@pytest.mark.parametrize("ending", ["graphml", "gexf"])
+def test_a_file_that_reads_another_file_is_refused(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"outside.{ending}"
+    path.write_text('<!DOCTYPE a [<!ENTITY b SYSTEM "other.txt">]><graphml><graph><node id="&b;"/></graph></graphml>')
+    with pytest.raises(ValueError, match="has a DOCTYPE"):
+        Graph(1, graph=path)
+
+
 @pytest.mark.parametrize("ending", ["graphml", "gexf"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_file_that_expands_is_refused(tmp_path: Path, ending: str, encoding: str) -> None:
@@ -204,6 +292,12 @@ def test_a_file_that_expands_is_refused(tmp_path: Path, ending: str, encoding: s
         ("a.graphml", b"<graphml/>", "is no graphml graph"),
         ("a.graphml", b"<html><body/></html>", "is no graphml graph"),
         ("a.gexf", b"<gexf version='9.9'/>", "is no gexf graph"),
+        ("a.graphml", b"<?xml version='1.0' encoding='x-none'?><graphml/>", "is no graphml graph"),
+        ("a.graphml", b"<a>" * 5_000 + b"</a>" * 5_000, "is no graphml graph"),
+        ("a.graphml", GRAPHML % b"<node id='a'><data key='size'>large</data></node>", "is no graphml graph.*'large'"),
+        ("a.graphml", GRAPHML % b"<node id='a'><data key='none'>1</data></node>", "is no graphml graph"),
+        ("a.graphml", GRAPHML % b"<node id='a'/><hyperedge/>", "is no graphml graph"),
+        ("a.graphml", GRAPHML % b"", "has 0 nodes"),
         ("a.png", b"\x89PNG\r\n\x1a\n\x00\xff\xfe", "it is not text"),
         ("a.txt", b"a b right\nb a\n", "line 2: 2 words, where an edge list has 3 .*-o label=none"),
         ("a.txt", b"a b right now\n", "line 1: 4 words"),
@@ -238,6 +332,12 @@ def arrows(*edges: tuple[Any, Any, Any], **nodes: dict[str, Any]) -> nx.MultiDiG
 THERE_AND_BACK = (("a", "b", "go"), ("b", "a", "return"))
 
 
+def says(**attributes: Any) -> nx.MultiDiGraph:
+    graph = arrows(*THERE_AND_BACK)
+    graph.graph.update(attributes)
+    return graph
+
+
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
@@ -253,11 +353,32 @@ THERE_AND_BACK = (("a", "b", "go"), ("b", "a", "return"))
         ),
         (nx.karate_club_graph(), r"from 0 to 1 has no 'action' \(it has 'weight'\).*label=None"),
         (arrows(*THERE_AND_BACK, ("a", "c", "go"), ("c", "a", "x")), "node 'a': action 'go' leads to both 'b' and 'c'"),
+        (
+            nx.Graph([("a", "b", {"action": "go", "back": "x"}), ("a", "c", {"action": "go", "back": "x"})]),
+            "node 'a': action 'go' leads to both 'b' and 'c'",
+        ),
+        (
+            nx.Graph(
+                [
+                    ("a", "b", {"action": "x", "back": "z"}),
+                    *((a, "c", {"action": f"from {a}", "back": "y"}) for a in "ab"),
+                ]
+            ),
+            "node 'c': action 'y' leads to both 'a' and 'b'",
+        ),
+        (says(actions="go, come"), "attribute 'actions' is 'go, come': name every action once.*go, return"),
+        (says(actions="go, return, go"), "name every action once"),
+        (says(motion="by car"), "attribute 'motion' is 'by car': give 'dx, dy' or 'turn, advance' or 'none'"),
+        (says(motion="dx, dy"), r"the edge from 'a' to 'b' is felt as \(None, None\): give 2 finite numbers"),
         (nx.Graph([("a", "b", {"action": "go"})]), "no 'back', the action from 'b' to 'a'"),
         (arrows(("a", "b", 1), ("b", "a", "1")), "two actions read alike"),
         (arrows(*THERE_AND_BACK, a={"x": 0, "y": 1}, b={"x": 1}), "1 of 2 nodes have no 'y' .*'b'"),
         (arrows(*THERE_AND_BACK, a={"pos": (0, 1)}, b={"pos": (1, float("nan"))}), "node 'b' lies at"),
         (arrows(*THERE_AND_BACK, a={"pos": (0, 1)}, b={"pos": "here"}), "node 'b' lies at 'here'"),
+        (
+            arrows(*THERE_AND_BACK, a={"pos": (0, 1)}, b={"pos": (0, 1, 2)}),
+            "node 'b' lies at .*: give 2 finite numbers",
+        ),
         (arrows(*THERE_AND_BACK, a={"object": 3}), "1 of 2 nodes have no 'object' .*'b'"),
         (arrows(*THERE_AND_BACK, a={"object": 3}, b={"object": "cup"}), "node 'b' holds object 'cup'"),
         (arrows(*THERE_AND_BACK, a={"object": 3}, b={"object": 45}), "pass objects=46"),

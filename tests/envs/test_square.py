@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from envs.square import Square
+from envs.square import Square, Torus
 
 COMPASS = {"east": (1, 0), "north": (0, 1), "west": (-1, 0), "south": (0, -1)}
 
@@ -15,7 +15,7 @@ COMPASS = {"east": (1, 0), "north": (0, 1), "west": (-1, 0), "south": (0, -1)}
 def check_transitions(world: Square, ticks: int, seed: int) -> set[tuple[int, int, int]]:
     """Compare every step of a random walk with networkx's grid graph of that size; returns (row, node, action) seen."""
     rng = np.random.default_rng(seed)
-    torus = world._torus
+    torus = isinstance(world, Torus)
     observation, info = world.reset(seed=seed)
     sizes = list(zip(world.width.tolist(), world.height.tolist(), strict=True))
     graphs = {size: nx.grid_2d_graph(*size, periodic=torus) for size in set(sizes)}
@@ -42,22 +42,23 @@ def check_transitions(world: Square, ticks: int, seed: int) -> set[tuple[int, in
     return seen
 
 
-@pytest.mark.parametrize("torus", [False, True])
+@pytest.mark.parametrize("kind", [Square, Torus])
 @pytest.mark.parametrize(("width", "height"), [(2, 2), (2, 3), (4, 3), (5, 5)])
-def test_every_transition_of_a_small_world(width: int, height: int, torus: bool) -> None:
-    world = Square(40, width=width, height=height, torus=torus)
+def test_every_transition_of_a_small_world(width: int, height: int, kind: type[Square]) -> None:
+    world = kind(40, width=width, height=height)
     seen = check_transitions(world, 60, seed=1)
     assert {(node, action) for _, node, action in seen} == {(n, a) for n in range(width * height) for a in range(4)}
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(2, 30), st.integers(2, 30), st.booleans(), st.integers(0, 10_000))
-def test_transitions_of_any_world(width: int, height: int, torus: bool, seed: int) -> None:
-    check_transitions(Square(3, width=width, height=height, torus=torus), 40, seed)
+@given(st.integers(2, 30), st.integers(2, 30), st.sampled_from([Square, Torus]), st.integers(0, 10_000))
+def test_transitions_of_any_world(width: int, height: int, kind: type[Square], seed: int) -> None:
+    check_transitions(kind(3, width=width, height=height), 40, seed)
 
 
-def test_worlds_of_many_sizes_in_one_batch() -> None:
-    check_transitions(Square(60, width=(2, 9), height=(3, 7)), 40, seed=5)
+@pytest.mark.parametrize("kind", [Square, Torus])
+def test_worlds_of_many_sizes_in_one_batch(kind: type[Square]) -> None:
+    check_transitions(kind(60, width=(2, 9), height=(3, 7)), 40, seed=5)
 
 
 def test_sizes_are_drawn_evenly_from_their_range_both_ends_included() -> None:
@@ -97,7 +98,7 @@ def test_a_reset_without_a_seed_brings_a_new_map_and_a_new_size() -> None:
 
 
 def test_a_step_over_the_seam_of_a_torus_is_felt_as_any_other() -> None:
-    world = Square(1, width=3, height=4, torus=True)
+    world = Torus(1, width=3, height=4)
     _, info = world.reset(seed=0)
     start = info["node"][0]
     for action, laps, motion in ((0, 3, (1, 0)), (1, 4, (0, 1)), (2, 3, (-1, 0)), (3, 4, (0, -1))):

@@ -1,0 +1,73 @@
+"""Hexagonal lattices, six directions: the worlds in which the papers find hexagonal grid cells."""
+
+from typing import Literal, Unpack
+
+import numpy as np
+
+from envs.geometry import HEXAGONAL
+from envs.lattice import Lattice, LatticeSettings
+from envs.settings import Size, size_range
+from envs.world import Ints
+
+
+class Hex(Lattice):
+    """A hexagonal lattice with walls round it, its outline a hexagon or a rectangle.
+
+    Args:
+        num_envs: worlds stepped together.
+        outline: "hexagon" or "rectangle".
+        edge: places along a side of the hexagon, 3 edge (edge - 1) + 1 in all (5, 6, 7 make 61, 91, 127); an int, or
+            (low, high), both included, drawn anew each episode.
+        width: places in a row of the rectangle, and `height` how many rows, every other one shifted east by half a
+            cell; an int or a range, too. None: as many rows as places in a row.
+        settings: see `LatticeSettings`.
+
+    Actions east, northeast, northwest, west, southwest, southeast, 60 degrees apart; place in the plane, neighbours 1
+    apart (rows sqrt(3) / 2); node in order of rows from the south, and from west to east within them.
+
+    Raises:
+        ValueError: a size below 2, a range from high to low, and what no lattice can be given.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        outline: Literal["hexagon", "rectangle"] = "hexagon",
+        edge: Size = 5,
+        width: Size = 8,
+        height: Size | None = None,
+        **settings: Unpack[LatticeSettings],
+    ) -> None:
+        if outline not in ("hexagon", "rectangle"):
+            raise ValueError(f'outline is {outline!r}: give "hexagon" or "rectangle"')
+        self._hexagon = outline == "hexagon"
+        self._widths = size_range("edge", edge) if self._hexagon else size_range("width", width)
+        self._heights = None if self._hexagon or height is None else size_range("height", height)
+        low, high = self._widths
+        if self._hexagon:
+            shape, least = (2 * high - 1, 2 * high - 1), 3 * low * (low - 1) + 1
+        else:
+            rows, least_rows = (self._heights or self._widths)[1], (self._heights or self._widths)[0]
+            shape = (rows, high + (rows - 1) // 2)
+            least = low * (low if self._heights is None else least_rows)
+        super().__init__(num_envs, HEXAGONAL, shape, least, settings)
+
+    def _layout(self, rows: Ints) -> None:
+        u = self._uniform(rows, 2)
+        width, height = (
+            (low + (draw * (high - low + 1)).astype(np.int64))[:, None, None]
+            for draw, (low, high) in zip(u.T, (self._widths, self._heights or self._widths), strict=True)
+        )
+        r, q = np.indices(self._shape)
+        if self._hexagon:
+            r, q = r - self._origin()[1], q - self._origin()[0]
+            self._lay(rows, HEXAGONAL.distance(np.stack([q, r], axis=-1)) < width)
+            return
+        column = q - self._origin()[0] + r // 2
+        self._lay(rows, (r < (width if self._heights is None else height)) & (column >= 0) & (column < width))
+
+    def _origin(self) -> tuple[int, int]:
+        if self._hexagon:
+            return self._widths[1] - 1, self._widths[1] - 1  # the middle
+        return (self._shape[0] - 1) // 2, 0

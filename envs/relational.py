@@ -1,0 +1,140 @@
+"""Worlds that are one table of moves: what graphs, groups, families, lines and lap tasks share."""
+
+from typing import Literal
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from envs.drawing import draw
+from envs.table import MultiDiGraph, Table
+from envs.world import NO_BODY, Array, Bools, Floats, Ints, World
+
+
+class Relational(World):
+    """B rows that walk on one `Table`, each with a sensory map of its own, drawn anew each episode.
+
+    Args:
+        num_envs: worlds stepped together.
+        table: where each action leads from each node; a negative target is a bump. Its arrays become read-only.
+        objects: kinds of objects; each position holds one, drawn with replacement.
+        motion: unit of felt motion; `NO_BODY` where nothing moves.
+        motion_noise: standard deviation of felt motion.
+        render_mode: "rgb_array" or None.
+        start: node at which every episode begins; None: any node.
+        position: position whose object each node shows [N], from 0 on without gaps; None: each node has its own.
+        pays: nodes [N] whose arrival pays 1.
+        visible_reward: the nodes that pay show an object of their own: the number `objects`.
+        place_unit: unit of `place`.
+
+    Raises:
+        ValueError: fewer than one kind of object; a start that is no node.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        table: Table,
+        *,
+        objects: int,
+        motion: Literal["dx, dy", "turn, advance", "none"],
+        motion_noise: float,
+        render_mode: str | None,
+        start: int | None = None,
+        position: Ints | None = None,
+        pays: Bools | None = None,
+        visible_reward: bool = False,
+        place_unit: str = "cells",
+    ) -> None:
+        if objects < 1:
+            raise ValueError(f"objects is {objects}: a world needs at least 1 kind of object")
+        if start is not None and not 0 <= start < len(table):
+            raise ValueError(f"start is {start}: give a node, 0 to {len(table) - 1}, or None for any")
+        space = gymnasium.spaces.Discrete(objects + visible_reward)
+        super().__init__(num_envs, space, table.actions, motion, motion_noise, render_mode, place_unit=place_unit)
+        self._table = table
+        self._start = start
+        self._objects = objects
+        self._has_body = motion != NO_BODY
+        nodes = np.arange(len(table))
+        self._positions = int(position.max()) + 1 if position is not None else len(table)
+        column = nodes if position is None else position.copy()
+        if visible_reward and pays is not None:
+            column[pays] = self._positions  # the column after the last position holds the reward's own object
+        self._column = column
+        self._pays = None if pays is None else pays.astype(np.float64)
+        # Flat, so that a step is a few gathers: entry node * A + action.
+        self._refused = (table.target < 0).ravel()
+        self._next = np.where(table.target < 0, nodes[:, None], table.target).astype(np.int64).ravel()
+        self._motions = table.motion.reshape(-1, 2)
+        constant = (table.target, table.place, table.motion, table.heading)
+        for x in (*constant, self._column, self._refused, self._next, self._motions):
+            x.setflags(write=False)
+        if self._pays is not None:
+            self._pays.setflags(write=False)
+
+        self._map = np.full((num_envs, self._positions + visible_reward), objects, np.int32)  # object of each position
+        self._map_starts = np.arange(num_envs) * self._map.shape[1]
+        self._node = np.zeros(num_envs, np.int64)
+
+    def table(self, row: int = 0) -> Table:
+        """Where each action leads from each node: the same table for every row, read-only."""
+        return self._table
+
+    def graph(self, row: int = 0) -> MultiDiGraph:
+        """A row's world as a networkx graph that `Graph-v0` takes for the same world again."""
+        graph = super().graph(row)
+        graph.graph.update(actions=", ".join(self.metadata["actions"]), motion=self.metadata["motion"])
+        return graph
+
+    def _begin(self, rows: Ints) -> None:
+        u = self._uniform(rows, 1 + self._positions)
+        self._node[rows] = u[:, 0] * len(self._table) if self._start is None else self._start
+        self._map[rows, : self._positions] = u[:, 1:] * self._objects
+
+    def _move(self, actions: Ints) -> tuple[Floats, Bools]:
+        move = self._node * len(self._table.actions) + actions
+        self._node = self._next.take(move)
+        # without a body the present motion is zero, and stays so
+        return self._motions.take(move, axis=0) if self._has_body else self._motion, self._refused.take(move)
+
+    def _observe(self) -> Array:
+        here = self._map_starts + self._column.take(self._node)
+        observation: Ints = self._map.ravel().take(here).astype(np.int64)
+        return observation
+
+    def _truth(self) -> tuple[Ints, Floats, Floats]:
+        return self._node.copy(), self._table.place.take(self._node, axis=0), self._table.heading.take(self._node)
+
+    def _outcome(self) -> tuple[NDArray[np.float64], Bools, Bools]:
+        reward, terminated, truncated = super()._outcome()
+        if self._pays is not None:
+            reward = self._pays.take(self._node) * ~self._bump
+        return reward, terminated, truncated
+
+    def _objects_at(self, row: int) -> Ints:
+        objects: Ints = self._map[row, self._column].astype(np.int64)
+        return objects
+
+    def _frame(self, row: int) -> NDArray[np.uint8]:
+        place = self._table.place
+        distance, _ = KDTree(np.unique(place, axis=0)).query(place, k=2)  # to itself, and to the nearest other place
+        angle = np.linspace(0, 2 * np.pi, 24)
+        disc = 0.4 * np.median(np.asarray(distance)[:, 1]) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        x, y = place[self._node[row]].tolist()
+        return draw(place, self._objects_at(row), disc, (x, y), place[self._table.edges[:, [0, 2]]])
+
+
+def make_table(
+    actions: tuple[str, ...], target: Ints, place: Floats, names: tuple[str, ...] = (), *, body: bool
+) -> Table:
+    """A table of targets [N, A] and places [N, 2] without headings; a body feels the difference of places."""
+    motion = differences(target, place) if body else np.zeros((*target.shape, 2), np.float32)
+    return Table(actions, target, place, motion, np.zeros(len(target), np.float32), names)
+
+
+def differences(target: Ints, place: Floats) -> Floats:
+    """The way from each node to each target [N, A, 2], zero where refused."""
+    way: Floats = np.where(target[..., None] >= 0, place[target.clip(0)] - place[:, None], np.float32(0))
+    return way
