@@ -10,7 +10,7 @@ ACTIONS = ("forward", "left", "right")
 
 
 class Alternation(Relational):
-    """A figure of eight, rewarded on each side after the other (Wood et al. 2000, Neuron 27:623).
+    """A figure of eight, rewarded for alternating sides (Wood et al. 2000, Neuron 27:623).
 
     Args:
         num_envs: animals stepped together, each with a sensory map of its own.

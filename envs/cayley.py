@@ -25,7 +25,7 @@ SIZES: dict[str, tuple[int, int, int]] = {  # of n: the default, least and great
 
 
 class Cayley(Relational):
-    """The Cayley graph of a group: nodes are its elements, actions multiply by a generator or its inverse.
+    """The Cayley graph of a group: actions multiply by a generator or its inverse.
 
     Args:
         num_envs: worlds stepped together, all on this graph, each with a sensory map of its own.

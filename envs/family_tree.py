@@ -60,11 +60,11 @@ NAMES = tuple(FIRST_NAMES.split())  # all different, enough for the tallest tree
 
 
 class FamilyTree(Relational):
-    """A binary family tree whose people are nodes and whose ten relations are actions (Whittington et al. 2020).
+    """A family tree whose ten relations are actions (Whittington et al. 2020).
 
     Args:
         num_envs: families stepped together, all on this tree, each with a sensory map of its own.
-        levels: generations below the eldest, 2 to 6: 2^(levels + 1) - 1 people (15 with 3, 31 with 4).
+        levels: generations below the eldest, 2 to 6, two children each: 2^(levels + 1) - 1 people (15, 31 with 3, 4).
         objects: kinds of objects; each person holds one, drawn with replacement anew each episode.
         start: node at which every episode begins (0 is the eldest); None: any node.
         motion_noise: every world takes it; here nothing is felt.

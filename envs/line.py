@@ -47,7 +47,7 @@ class Ranked(Relational):
 
 
 class Line(Ranked):
-    """Transitive inference: things in a row, and actions such as "2 more" (Whittington et al. 2020).
+    """Transitive inference: a row, and actions as "2 more" (Whittington et al. 2020).
 
     Args:
         num_envs: lines stepped together, each with a sensory map of its own.
@@ -83,11 +83,11 @@ class Line(Ranked):
 
 
 class SocialHierarchy(Ranked):
-    """People ranked by competence and by popularity (Park et al. 2020, Neuron 107:1226, of 4 x 4 people).
+    """People ranked by competence and by popularity (Park et al. 2020, Neuron 107:1226).
 
     Args:
         num_envs: hierarchies stepped together, each with a sensory map of its own.
-        ranks: ranks in each dimension, 2 to 10; one person at each pair of ranks.
+        ranks: ranks in each dimension, 2 to 10 (4 there); one person at each pair of ranks.
         amount: the largest difference that an action names; None: ranks - 1, all of them.
         objects: kinds of objects; each person holds one, drawn with replacement anew each episode.
         start: node at which every episode begins; None: any node.

@@ -14,7 +14,7 @@ GENERATORS: dict[str, SpanningTrees] = {"depth_first": depth_first, "kruskal": k
 
 
 class Maze(Lattice):
-    """A random maze, drawn anew each episode; one way between any two places, unless it has loops.
+    """A random maze, drawn anew each episode: one way between any two places, or loops as well.
 
     Args:
         num_envs: worlds stepped together.

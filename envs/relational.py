@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from envs.drawing import draw
-from envs.table import MultiDiGraph, Table
-from envs.world import NO_BODY, Array, Bools, Floats, Ints, World
+from envs.table import Table
+from envs.world import ALLOCENTRIC, NO_BODY, Array, Bools, Floats, Ints, World
 
 
 class Relational(World):
@@ -52,7 +52,16 @@ class Relational(World):
         if start is not None and not 0 <= start < len(table):
             raise ValueError(f"start is {start}: give a node, 0 to {len(table) - 1}, or None for any")
         space = gymnasium.spaces.Discrete(objects + visible_reward)
-        super().__init__(num_envs, space, table.actions, motion, motion_noise, render_mode, place_unit=place_unit)
+        super().__init__(
+            num_envs,
+            space,
+            table.actions,
+            motion,
+            motion_noise,
+            render_mode,
+            angles=_angles(table) if motion == ALLOCENTRIC else None,
+            place_unit=place_unit,
+        )
         self._table = table
         self._start = start
         self._objects = objects
@@ -81,12 +90,6 @@ class Relational(World):
     def table(self, row: int = 0) -> Table:
         """Where each action leads from each node: the same table for every row, read-only."""
         return self._table
-
-    def graph(self, row: int = 0) -> MultiDiGraph:
-        """A row's world as a networkx graph that `Graph-v0` takes for the same world again."""
-        graph = super().graph(row)
-        graph.graph.update(actions=", ".join(self.metadata["actions"]), motion=self.metadata["motion"])
-        return graph
 
     def _begin(self, rows: Ints) -> None:
         u = self._uniform(rows, 1 + self._positions)
@@ -124,6 +127,17 @@ class Relational(World):
         disc = 0.4 * np.median(np.asarray(distance)[:, 1]) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         x, y = place[self._node[row]].tolist()
         return draw(place, self._objects_at(row), disc, (x, y), place[self._table.edges[:, [0, 2]]])
+
+
+def _angles(table: Table) -> list[float] | None:
+    """The direction of each action, rad (NaN: it never moves); None where one leads in different directions."""
+    angles = []
+    for motion in table.motion.swapaxes(0, 1).astype(np.float64):
+        ways = np.unique(np.arctan2(*motion[motion.any(axis=1)].T[::-1]).round(6))
+        if len(ways) > 1:
+            return None
+        angles.append(float(ways[0]) % (2 * np.pi) if len(ways) else np.nan)
+    return angles
 
 
 def make_table(

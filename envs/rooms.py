@@ -60,12 +60,8 @@ class Rooms(Lattice):
             raise ValueError(f"{columns} columns and {rows} rows of rooms: give 1 or more of each, 2 rooms or more")
         self._rooms = np.ones((1, rows, columns), np.bool_)
         self._rooms.setflags(write=False)
-        self._tree, self._thick, self._random, self._closed = (
-            doors == "tree",
-            walls == "cells",
-            door == "random",
-            closed,
-        )
+        self._tree, self._thick = doors == "tree", walls == "cells"
+        self._random, self._closed = door == "random", closed
         n_doors = columns * rows - 1 if self._tree else int(neighbours(self._rooms).sum())
         most = n_doors - (columns * rows - 1)
         if not 0 <= closed <= most:
@@ -96,11 +92,15 @@ class Rooms(Lattice):
 
         Doors are in order of the room west or south of them, its eastern before its northern. Places as in `rooms`.
         """
+        self._check_begun()
         sides: Ints = self._into[row] // 4 - self._first[row]
         return sides
 
     def is_closed(self, row: int, door: int) -> bool:
-        """Whether a door, an index of `doors(row)`, is closed."""
+        """Whether a door, an index of `doors(row)`, is closed.
+
+        This, closing and opening raise ValueError for a door or a row that is not there.
+        """
         return bool(self._target[self._moves_into(row, door)[0]] == CLOSED)
 
     def close_door(self, row: int, door: int) -> None:
@@ -112,11 +112,11 @@ class Rooms(Lattice):
 
     def open_door(self, row: int, door: int) -> None:
         """Open a door of a row's world."""
-        self._target[self._moves_into(row, door)] = self._beyond[row, door]
+        moves = self._moves_into(row, door)
+        self._target[moves] = self._beyond[row, door]
 
     def _moves_into(self, row: int, door: int) -> Ints:
-        if not self.generators:
-            raise RuntimeError("the world has no doors yet: call reset() first")
+        self._check_begun()
         if not (0 <= row < self.num_envs and 0 <= door < self._into.shape[1]):
             raise ValueError(
                 f"row {row} has no door {door}: there are rows 0..{self.num_envs - 1} "
@@ -124,6 +124,10 @@ class Rooms(Lattice):
             )
         moves: Ints = self._into[row, door]
         return moves
+
+    def _check_begun(self) -> None:
+        if not self.generators:
+            raise RuntimeError("the world has no doors yet: call reset() first")
 
     # ---- layouts ----
 

@@ -202,6 +202,8 @@ class World(VectorEnv[Array, Ints, Array], ABC):
 
         It holds copies, and nothing but arrays and plain values in memory: worlds go on without touching it.
         """
+        if not self.generators:
+            raise RuntimeError("the world has not begun: call reset() before save()")
         kept = {name: x.copy() for name, x in self._changing().items()}
         streams = {
             name: {row: generator.bit_generator.state for row, generator in getattr(self, name).items()}
@@ -230,8 +232,12 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         return self._observe(), self._info()
 
     def _identity(self) -> str:
-        senses, actions = self.single_observation_space, len(self.metadata["actions"])
-        return f"{type(self).__name__} ({self.num_envs} rows, {actions} actions, {senses})"
+        senses: Any = self.single_observation_space
+        actions = len(self.metadata["actions"])
+        if isinstance(senses, gymnasium.spaces.Box):  # which would print all its bounds
+            senses = f"{senses.dtype} {senses.shape} up to {senses.high.max()}"
+        noise = f", motion noise {self._motion_noise}" if self._motion_noise else ""
+        return f"{type(self).__name__} ({self.num_envs} rows, {actions} actions, {senses}{noise})"
 
     def _changing(self) -> dict[str, Array]:
         return {name: x for name, x in vars(self).items() if isinstance(x, np.ndarray) and x.flags.writeable}

@@ -51,8 +51,8 @@ class Rotor(Module):
         self.unit = topics["env/motion"].unit
         if self.unit not in ("dx, dy", "turn, advance") and motion == "given":
             raise ValueError(
-                f"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is {self.unit!r}: where no body moves, let "
-                f"it learn a displacement for each action (mec.motion=learned)"
+                f"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is {self.unit!r}: where no body moves, "
+                f"let it learn a displacement for each action (mec.motion=learned)"
             )
         self.egocentric = self.unit == "turn, advance"
         self.lattice, self.motion = lattice, motion

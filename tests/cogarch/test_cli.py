@@ -109,8 +109,12 @@ def test_the_lists(command: Callable[..., Said]) -> None:
     for name in ("lec/one_hot", "mec/rotor", "hc/modern_hopfield", "executive/explorer"):
         assert re.search(rf"^{name} +\S", modules, re.M)
     assert [line.split()[0] for line in command("agents").out.splitlines()] == list(agents.catalogue())
-    worlds = [line.split()[0] for line in command("envs").out.splitlines()]
-    assert {"cogarch/Square-v0", "cogarch/Graph-v0", "MiniGrid-FourRooms-v0"} <= set(worlds)
+    worlds = command("envs").out
+    for name in ("cogarch/Square-v0", "cogarch/Alternation-v0", "MiniGrid-FourRooms-v0", "BabyAI-GoToLocal-v0"):
+        assert re.search(rf"^{name} +\S", worlds, re.M)
+    assert "MiniGrid-MultiRoom-N4-S5-v0 is out of date: use MiniGrid-MultiRoom-N4-S5-v1" in worlds
+    some = command("envs", "babyai").out.split("\n\n")[0].splitlines()
+    assert len(some) > 50 and all(line.startswith("BabyAI-") for line in some)
 
 
 def test_the_wiring_is_shown(command: Callable[..., Said]) -> None:
@@ -124,26 +128,26 @@ def test_the_wiring_is_shown(command: Callable[..., Said]) -> None:
 
 
 def test_a_run_and_its_rate_maps(command: Callable[..., Said], tmp_path: Path) -> None:
-    words = ("run", "explorer", "Square-v0", "--steps", 150, "--batch", 2, "--seed", 4, "-o", "width=[4, 6]", *SMALL)
-    said = command(*words, "--option", "torus=true", "--swap", "executive=explorer", "--out", "life")
+    words = ("run", "explorer", "Torus-v0", "--steps", 150, "--batch", 2, "--seed", 4, "-o", "width=[4, 6]", *SMALL)
+    said = command(*words, "--option", "objects=30", "--swap", "executive=explorer", "--out", "life")
     assert (said.status, said.out) == (0, "life\n")
     folder = RunFolder.open(tmp_path / "life")
     config = folder.config
-    assert (config["kind"], config["status"], config["env"], config["seed"]) == ("run", "done", "Square-v0", 4)
+    assert (config["kind"], config["status"], config["env"], config["seed"]) == ("run", "done", "Torus-v0", 4)
     assert (config["steps"], config["episodes"], config["batch"]) == (150, 1, 2)
-    assert config["options"] == {"width": [4, 6], "torus": True}
-    assert config["command"].startswith("cogarch run explorer Square-v0 --steps 150")
+    assert config["options"] == {"width": [4, 6], "objects": 30}
+    assert config["command"].startswith("cogarch run explorer Torus-v0 --steps 150")
     assert folder.agent.modules["mec"] == {"use": "rotor", "motion": "given", "modules": 1, "cells": 4}
     assert folder.agent.modules["executive"] == {"use": "explorer"}
     # the same by the library, to the bit
     agent = agents.load("explorer").change("mec", modules=1, cells=4).change("hc", capacity=64)
     same = cogarch.run(
         agent.swap("executive", "explorer"),
-        "Square-v0",
+        "Torus-v0",
         steps=150,
         batch=2,
         seed=4,
-        options={"width": [4, 6], "torus": True},
+        options={"width": [4, 6], "objects": 30},
         out=tmp_path / "same",
         console=tiny.quiet(),
     )
@@ -410,7 +414,8 @@ RUN = ("run", "explorer", "Square-v0", "--steps", "3")
         ((*RUN, "--set", "hc.capacity"), "--set hc.capacity: it is ROLE.SETTING=VALUE"),
         ((*RUN, "--seed", "-1"), "seed at least 0"),
         (("run", "explorer", "Square-v0", "--steps", "0"), "are at least 1"),
-        (("run", "explorer", "Graph-v0"), "cogarch/Graph-v0 needs the setting 'graph'"),
+        (("run", "explorer", "Graph-v0"), "let it learn a displacement for each action (mec.motion=learned)"),
+        ((*RUN, "-o", "widht=4"), "cogarch/Square-v0 has no setting 'widht': did you mean width?"),
         (("run", "explorer", "Graph-v0", "-o", "graph=no.edges"), "no.edges"),
         (("train", "learner", "--updates", "-1"), "--updates -1: it is 0 or more"),
         (("train", "learner", "--save-every", "0"), "save_every at least 1"),

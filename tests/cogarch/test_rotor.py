@@ -349,7 +349,7 @@ def test_gradients_reach_what_is_learned(lattice: str) -> None:
 
 
 def test_motion_in_another_unit() -> None:
-    with pytest.raises(ValueError, match=r"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is in 'metres'"):
+    with pytest.raises(ValueError, match=r"mec/rotor turns by 'dx, dy' or 'turn, advance', env/motion is 'metres'"):
         Rotor(env() | {"env/motion": Signal((2,), unit="metres")})
     module = rotor()
     with pytest.raises(

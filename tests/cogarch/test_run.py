@@ -188,7 +188,8 @@ def test_each_view_has_a_code_of_its_own(tmp_path: Path) -> None:
 def test_a_graph_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "ring.edges"
     file.write_text("".join(f"{i} {(i + 1) % 7} on\n{(i + 1) % 7} {i} back\n" for i in range(7)))
-    recording = live(tmp_path / "run", explorer("uniform"), "Graph-v0", steps=100, options={"graph": str(file)})
+    bodiless = explorer("uniform").change("mec", motion="learned")
+    recording = live(tmp_path / "run", bodiless, "Graph-v0", steps=100, options={"graph": str(file)})
     node, action = get(recording, "env/node")[:, 0], get(recording, "env/action")[:, 0]
     step = np.where(action[1:] == 1, 1, -1)  # labels in sorted order: back, on
     np.testing.assert_array_equal(np.diff(node) % 7, step % 7)
@@ -197,7 +198,8 @@ def test_a_graph_from_a_file(tmp_path: Path) -> None:
 
 def test_a_graph_as_an_object_is_named_in_the_run(tmp_path: Path) -> None:
     graph = nx.cycle_graph(5)
-    recording = live(tmp_path / "run", explorer("uniform"), "Graph-v0", options={"graph": graph, "label": None})
+    bodiless = explorer("uniform").change("mec", motion="learned")
+    recording = live(tmp_path / "run", bodiless, "Graph-v0", options={"graph": graph, "label": None})
     node = get(recording, "env/node")[:, 0]
     assert set(np.diff(node) % 5) <= {0, 1, 4}
     options = json.loads((tmp_path / "run" / "run.json").read_text())["options"]

