@@ -21,6 +21,7 @@ def draw(
     landmarks: NDArray[np.bool_] | None = None,
     goal: NDArray[np.floating] | None = None,
     heading: float | None = None,
+    ground: str = "white",
 ) -> NDArray[np.uint8]:
     """Draw one world.
 
@@ -35,6 +36,7 @@ def draw(
         landmarks: whether a place holds a landmark [N]: a dark frame.
         goal: where the goal is (x, y): a gold star.
         heading: of an agent that has one, rad: it is drawn as an arrow head.
+        ground: colour of what is no place.
 
     Returns:
         uint8 [height, width, 3].
@@ -46,7 +48,8 @@ def draw(
 
     margin = 0.06 if walls is not None and len(walls) else 0.0  # for the outer walls' width
     low, high = place.min(axis=0) + tile.min(axis=0) - margin, place.max(axis=0) + tile.max(axis=0) + margin
-    figure = Figure(figsize=tuple((high - low) / (high - low).max() * pixels / 100), dpi=100)
+    size = (high - low) / (high - low).max() * pixels / 100
+    figure = Figure(figsize=tuple(size), dpi=100, facecolor=ground)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     axes.set_axis_off()
@@ -60,9 +63,9 @@ def draw(
         frames = place[landmarks][:, None] + 0.75 * tile
         frame = PolyCollection(list(frames), facecolors="none", edgecolors="0.15", linewidths=0.12 * points, zorder=3)
         axes.add_collection(frame)
-    for lines, colour in ((walls, "0.35"), (closed, "tab:brown")):
+    for lines, colour, width, cap in ((walls, "0.35", 0.12, "round"), (closed, "orangered", 0.22, "butt")):
         if lines is not None and len(lines):
-            drawn = LineCollection(list(lines), colors=colour, linewidths=0.12 * points, capstyle="round", zorder=4)
+            drawn = LineCollection(list(lines), colors=colour, linewidths=width * points, capstyle=cap, zorder=4)
             axes.add_collection(drawn)
     if goal is not None:
         star = {"marker": "*", "s": (0.6 * points) ** 2, "color": "gold", "edgecolors": "0.15", "zorder": 5}

@@ -54,18 +54,14 @@ class Hex(Lattice):
         super().__init__(num_envs, HEXAGONAL, shape, least, settings)
 
     def _layout(self, rows: Ints) -> None:
-        u = self._uniform(rows, 2)
-        width, height = (
-            (low + (draw * (high - low + 1)).astype(np.int64))[:, None, None]
-            for draw, (low, high) in zip(u.T, (self._widths, self._heights or self._widths), strict=True)
-        )
+        width, height = (n[:, None, None] for n in self._draw_sizes(rows, self._widths, self._heights))
         r, q = np.indices(self._shape)
         if self._hexagon:
             r, q = r - self._origin()[1], q - self._origin()[0]
             self._lay(rows, HEXAGONAL.distance(np.stack([q, r], axis=-1)) < width)
             return
         column = q - self._origin()[0] + r // 2
-        self._lay(rows, (r < (width if self._heights is None else height)) & (column >= 0) & (column < width))
+        self._lay(rows, (r < height) & (column >= 0) & (column < width))
 
     def _origin(self) -> tuple[int, int]:
         if self._hexagon:

@@ -44,6 +44,8 @@ class Lattice(World):
     node: the place, in the order of rows from the south; with an egocentric body, place * directions + direction.
     """
 
+    _thick = False  # whether walls are as wide as places
+
     def __init__(
         self, num_envs: int, geometry: Geometry, shape: tuple[int, int], least: int, settings: LatticeSettings
     ) -> None:
@@ -115,6 +117,14 @@ class Lattice(World):
         return drawn
 
     # ---- layouts ----
+
+    def _draw_sizes(self, rows: Ints, width: tuple[int, int], height: tuple[int, int] | None) -> tuple[Ints, Ints]:
+        """Width and height of each of these rows, from their ranges; None: as wide as high."""
+        u = self._uniform(rows, 2)
+        wide = width[0] + (u[:, 0] * (width[1] - width[0] + 1)).astype(np.int64)
+        if height is None:
+            return wide, wide
+        return wide, height[0] + (u[:, 1] * (height[1] - height[0] + 1)).astype(np.int64)
 
     def _lay(self, rows: Ints, is_place: Bools, size: tuple[Ints, Ints] | None = None) -> Ints:
         """Make tables of moves: each place leads to the places beside it.
@@ -280,6 +290,7 @@ class Lattice(World):
         own = self._own(row)
         x, y = self._place[self._at[row]].tolist()
         marks: dict[str, Any] = {"walls": self._sides(row, WALL), "closed": self._sides(row, CLOSED)}
+        marks["ground"] = "0.35" if self._thick else "white"
         if self._n_landmarks:
             marks["landmarks"] = self._map[own] >= self._objects
         if self._pays:

@@ -65,13 +65,7 @@ class Maze(Lattice):
         self.width, self.height = np.zeros((2, num_envs), np.int64)
 
     def _layout(self, rows: Ints) -> None:
-        u = self._uniform(rows, 2)
-        width, height = (
-            low + (draw * (high - low + 1)).astype(np.int64)
-            for draw, (low, high) in zip(u.T, (self._widths, self._heights or self._widths), strict=True)
-        )
-        if self._heights is None:
-            height = width
+        width, height = self._draw_sizes(rows, self._widths, self._heights)
         self.width[rows], self.height[rows] = width, height
         y, x = np.indices(self._cells)
         inside = (x < width[:, None, None]) & (y < height[:, None, None])
