@@ -242,7 +242,7 @@ def envs(match: str = "", /, pictures: Path | None = None) -> None:
         pictures: Also draw them into this folder.
     """
     import envs
-    from envs.minigrid_ids import unavailable
+    from envs.minigrid.ids import unavailable
 
     _list({name: about for name, about in envs.catalogue().items() if match.lower() in name.lower()})
     lacking = [reason for name, reason in unavailable().items() if match.lower() in name.lower()]

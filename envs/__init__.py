@@ -15,19 +15,19 @@ from envs.world import World
 __all__ = ["World", "catalogue", "full_id", "make"]
 
 WORLDS: dict[str, str] = {
-    "cogarch/Square-v0": "envs.square:Square",
-    "cogarch/Torus-v0": "envs.square:Torus",
-    "cogarch/Hex-v0": "envs.hexagon:Hex",
-    "cogarch/Rooms-v0": "envs.rooms:Rooms",
-    "cogarch/Maze-v0": "envs.maze:Maze",
-    "cogarch/Graph-v0": "envs.graph:Graph",
-    "cogarch/Cayley-v0": "envs.cayley:Cayley",
-    "cogarch/FamilyTree-v0": "envs.family_tree:FamilyTree",
-    "cogarch/Line-v0": "envs.line:Line",
-    "cogarch/SocialHierarchy-v0": "envs.line:SocialHierarchy",
-    "cogarch/Loop-v0": "envs.loop:Loop",
-    "cogarch/Alternation-v0": "envs.alternation:Alternation",
-    "cogarch/Arena-v0": "envs.arena:Arena",
+    "cogarch/Square-v0": "envs.spatial.square:Square",
+    "cogarch/Torus-v0": "envs.spatial.square:Torus",
+    "cogarch/Hex-v0": "envs.spatial.hexagon:Hex",
+    "cogarch/Rooms-v0": "envs.spatial.rooms:Rooms",
+    "cogarch/Maze-v0": "envs.spatial.maze:Maze",
+    "cogarch/Graph-v0": "envs.relational.graph:Graph",
+    "cogarch/Cayley-v0": "envs.relational.cayley:Cayley",
+    "cogarch/FamilyTree-v0": "envs.relational.family_tree:FamilyTree",
+    "cogarch/Line-v0": "envs.relational.line:Line",
+    "cogarch/SocialHierarchy-v0": "envs.relational.line:SocialHierarchy",
+    "cogarch/Loop-v0": "envs.relational.loop:Loop",
+    "cogarch/Alternation-v0": "envs.relational.alternation:Alternation",
+    "cogarch/Arena-v0": "envs.continuous.arena:Arena",
 }
 """Our worlds, each by its module and class: a world is imported when it is made."""
 

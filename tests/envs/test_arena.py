@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import envs
-from envs.arena import Arena
+from envs.continuous.arena import Arena
 
 ROOT = Path(__file__).parents[2]
 PATH = np.cumsum(np.random.default_rng(0).normal(0, 0.02, (40, 2)), axis=0) % 1.0  # it jumps from side to side

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from envs.graph import Graph
+from envs.relational.graph import Graph
 
 
 def check_transitions(world: Graph, moves: dict[tuple[Any, str], Any], nodes: list[Any], ticks: int) -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 import envs
-from envs.hexagon import Hex
+from envs.spatial.hexagon import Hex
 
 COMPASS = ("east", "northeast", "northwest", "west", "southwest", "southeast")
 WAY = np.stack([np.cos(np.arange(6) * np.pi / 3), np.sin(np.arange(6) * np.pi / 3)], axis=1)

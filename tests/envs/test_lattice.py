@@ -8,9 +8,9 @@ from every_world import DEFAULTS, maker
 from scipy import stats
 
 import envs
-from envs.hexagon import Hex
-from envs.lattice import LANDMARKS, Lattice
-from envs.square import Square, Torus
+from envs.spatial.hexagon import Hex
+from envs.spatial.lattice import LANDMARKS, Lattice
+from envs.spatial.square import Square, Torus
 
 LATTICES = {name: make for name, make in DEFAULTS.items() if isinstance(make(1), Lattice)} | {
     "squares of many sizes": maker("Square-v0", width=(2, 4), height=(3, 6)),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import envs
-from envs.maze import Maze
-from envs.passages import depth_first, kruskal, neighbours, uniform
-from envs.view import KINDS
+from envs.spatial.maze import Maze
+from envs.spatial.passages import depth_first, kruskal, neighbours, uniform
+from envs.spatial.view import KINDS
 
 STEPS = {"east": (1, 0), "north": (0, 1), "west": (-1, 0), "south": (0, -1)}
 MAKERS = {"depth_first": depth_first, "kruskal": kruskal, "uniform": uniform}

@@ -12,7 +12,7 @@ from minigrid.utils.baby_ai_bot import BabyAIBot
 
 import envs
 from envs import minigrid as adapter
-from envs.minigrid_state import parts_of
+from envs.minigrid.state import parts_of
 from envs.world import World
 
 IDS = [

@@ -13,7 +13,7 @@ from minigrid.envs.babyai.core.verifier import LOC_NAMES, AfterInstr, AndInstr, 
 
 import envs
 from envs import minigrid as adapter
-from envs import missions
+from envs.minigrid import missions
 
 
 def bare(env_id: str) -> Any:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import envs
 from envs import policies
-from envs.questions import answerable, phrase
+from envs.relational.questions import answerable, phrase
 from envs.table import Table
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import envs
-from envs.relational import Relational, make_table
+from envs.relational.relational import Relational, make_table
 from envs.world import NO_BODY
 
 WORLDS: list[tuple[str, dict[str, Any]]] = [

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import envs
-from envs.rooms import Rooms
+from envs.spatial.rooms import Rooms
+from envs.spatial.view import KINDS
 from envs.table import CLOSED
-from envs.view import KINDS
 
 EVERY_WALL = pytest.mark.parametrize("walls", ["edges", "cells"])
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from envs.square import Square, Torus
+from envs.spatial.square import Square, Torus
 
 COMPASS = {"east": (1, 0), "north": (0, 1), "west": (-1, 0), "south": (0, -1)}
 

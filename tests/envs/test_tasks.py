@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import envs
-from envs.cayley import cayley_table
-from envs.family_tree import COMPOSITIONS, NAMES, RELATIONS, family_table
+from envs.relational.cayley import cayley_table
+from envs.relational.family_tree import COMPOSITIONS, NAMES, RELATIONS, family_table
 from envs.table import CLOSED, Table
 
 # ---- Cayley graphs ----

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from envs.trajectory import SmoothWalk, load_trajectory, smooth_walk
+from envs.continuous.trajectory import SmoothWalk, load_trajectory, smooth_walk
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,10 +8,10 @@ from every_world import maker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.geometry import HEXAGONAL, SQUARE, Geometry
-from envs.lattice import Lattice
+from envs.spatial.geometry import HEXAGONAL, SQUARE, Geometry
+from envs.spatial.lattice import Lattice
+from envs.spatial.view import KINDS
 from envs.table import CLOSED, WALL
-from envs.view import KINDS
 from envs.world import Ints, World
 
 UNSEEN, WALLED, SHUT, PLACE, GOAL = range(5)

@@ -17,7 +17,7 @@ from scipy import stats
 
 import envs
 from envs import policies
-from envs.square import Torus
+from envs.spatial.square import Torus
 from envs.world import World
 
 

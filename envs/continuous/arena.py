@@ -8,9 +8,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.continuous.trajectory import SmoothWalk, load_trajectory
 from envs.drawing import draw
 from envs.table import WALL, Table
-from envs.trajectory import SmoothWalk, load_trajectory
 from envs.world import ALLOCENTRIC, NOISE_BLOCK, Array, Bools, Floats, Ints, World
 
 COMPASS = ("east", "northeast", "north", "northwest", "west", "southwest", "south", "southeast")
@@ -29,7 +29,7 @@ class Arena(World):
     How the body moves (`trajectory`):
 
     - None: steps of `step` m in `directions` headings, from anywhere; one that would leave the field is refused.
-    - "smooth": the action "follow" takes the body on along its own `envs.trajectory.SmoothWalk`, which never ends.
+    - "smooth": the action "follow" takes the body on along a `SmoothWalk` of its own, which never ends.
     - otherwise "follow" takes it to the next sample of a recorded path (`load_trajectory`). The last sample truncates
       the episode. A row that is stepped on nevertheless is carried back to the first sample, and feels the way.
 

@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.relational import differences
+from envs.relational.relational import differences
 from envs.settings import did_you_mean
 from envs.table import WALL, Table
 from envs.world import ALLOCENTRIC, EGOCENTRIC, NO_BODY
@@ -34,7 +34,7 @@ EXAMPLES: dict[str, Callable[[], AnyGraph]] = {
 def graph_table(
     graph: AnyGraph | str | Path, label: str | None
 ) -> tuple[Table, NDArray[np.int64] | None, Literal["dx, dy", "turn, advance", "none"]]:
-    """Read a graph, prove that it makes a world, and turn it into arrays. See `envs.graph.Graph` for the rules.
+    """Read a graph, prove that it makes a world, and turn it into arrays. See `Graph` for the rules.
 
     Returns:
         The table, whose node i is the i-th of `list(graph)`; the objects of the nodes [N] where they name them; the

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from envs.graph_table import AnyGraph, graph_table
-from envs.relational import Relational
+from envs.relational.graph_table import AnyGraph, graph_table
+from envs.relational.relational import Relational
 from envs.world import Ints
 
 

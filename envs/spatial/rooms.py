@@ -4,10 +4,10 @@ from typing import Literal, Unpack
 
 import numpy as np
 
-from envs.geometry import SQUARE
-from envs.lattice import Lattice, LatticeSettings
-from envs.passages import neighbours, part, uniform
 from envs.settings import Size, size_range
+from envs.spatial.geometry import SQUARE
+from envs.spatial.lattice import Lattice, LatticeSettings
+from envs.spatial.passages import neighbours, part, uniform
 from envs.table import CLOSED
 from envs.world import Bools, Ints
 
@@ -23,7 +23,7 @@ class Rooms(Lattice):
         walls: "edges": thin walls between places; "cells": a line of no places between rooms, in which each door is a
             place of its own.
         doors: "all": one in each wall between two rooms; "tree": just so many that one way leads from each room to each
-            other, all such choices equally likely (`envs.passages.uniform`), drawn anew each episode.
+            other, all such choices equally likely (`envs.spatial.passages.uniform`), drawn anew each episode.
         door: where in its wall each door is: in the "middle" (of an even number of places, north or east of it) or
             drawn anew each episode, "random".
         closed: how many doors are closed at each start, drawn anew each episode such that every room can still be

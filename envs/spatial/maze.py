@@ -4,10 +4,10 @@ from typing import Literal, Unpack
 
 import numpy as np
 
-from envs.geometry import SQUARE
-from envs.lattice import Lattice, LatticeSettings
-from envs.passages import SpanningTrees, depth_first, kruskal, neighbours, part, uniform
 from envs.settings import Size, size_range
+from envs.spatial.geometry import SQUARE
+from envs.spatial.lattice import Lattice, LatticeSettings
+from envs.spatial.passages import SpanningTrees, depth_first, kruskal, neighbours, part, uniform
 from envs.world import Bools, Ints
 
 GENERATORS: dict[str, SpanningTrees] = {"depth_first": depth_first, "kruskal": kruskal, "uniform": uniform}

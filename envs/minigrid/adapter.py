@@ -10,13 +10,12 @@ from minigrid.core.world_object import Door
 from minigrid.envs.babyai.core.roomgrid_level import BabyAIMissionSpace
 from numpy.typing import NDArray
 
-from envs import minigrid_state, missions
-from envs.minigrid_ids import catalogue, ids, unavailable
-from envs.minigrid_views import OBSERVATIONS, Observation, look
+from envs.minigrid import missions
+from envs.minigrid import state as episode_state
+from envs.minigrid.ids import unavailable
+from envs.minigrid.views import OBSERVATIONS, Observation, look
 from envs.table import CLOSED, WALL, Table
 from envs.world import EGOCENTRIC, Array, Bools, Floats, Ints, World
-
-__all__ = ["MiniGrid", "catalogue", "ids", "unavailable"]
 
 ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 AHEAD_X, AHEAD_Y = np.array([[1, 0, -1, 0], [0, 1, 0, -1]])  # one cell on, by quarter turns: east, north, west, south
@@ -48,7 +47,7 @@ class MiniGrid(World):
     the pose. The grid of an id has one size in all its layouts.
 
     Where missions vary (all of BabyAI, Fetch, GoToDoor, ...), `info["mission"]` int64 [B, L] has them as tokens (see
-    `envs.missions`) and `metadata["mission"]` is (L, number of tokens); `missions()` gives the text.
+    `envs.minigrid.missions`) and `metadata["mission"]` is (L, number of tokens); `missions()` gives the text.
 
     Raises:
         ValueError: an id that is out of date or that the installed minigrid lacks files for; an unknown setting.
@@ -219,9 +218,9 @@ class MiniGrid(World):
         fastest into its own world, and by way of copies into another one.
         """
         for row, env in enumerate(self._envs):
-            self._parts[row] = self._parts[row] or minigrid_state.parts_of(env)
+            self._parts[row] = self._parts[row] or episode_state.parts_of(env)
         rows = zip(self._envs, self._parts, strict=True)
-        return super().save() | {"envs": [minigrid_state.save(env, parts, self._fixed) for env, parts in rows]}
+        return super().save() | {"envs": [episode_state.save(env, parts, self._fixed) for env, parts in rows]}
 
     def restore(self, state: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
         """Go back to a saved state, of this world or of another one made alike; returns observation and `info`.
@@ -231,7 +230,7 @@ class MiniGrid(World):
         """
         said = super().restore(state)
         for row, (env, saved) in enumerate(zip(self._envs, state["envs"], strict=True)):
-            self._parts[row] = minigrid_state.restore(env, saved)
+            self._parts[row] = episode_state.restore(env, saved)
             if not self._fixed and self.generators:
                 env.np_random = self.generators[row]
         return said

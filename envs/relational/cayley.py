@@ -6,8 +6,8 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.graph_table import AnyGraph, layout
-from envs.relational import Relational, make_table
+from envs.relational.graph_table import AnyGraph, layout
+from envs.relational.relational import Relational, make_table
 from envs.table import Table
 from envs.world import NO_BODY
 

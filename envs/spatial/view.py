@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.geometry import Geometry
+from envs.spatial.geometry import Geometry
 from envs.table import CLOSED, WALL
 
 UNSEEN = -3  # below WALL and CLOSED: what hides behind them

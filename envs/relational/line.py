@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from envs.family_tree import NAMES
-from envs.relational import Relational, make_table
+from envs.relational.family_tree import NAMES
+from envs.relational.relational import Relational, make_table
 from envs.table import WALL, Table
 from envs.world import NO_BODY
 
@@ -38,7 +38,7 @@ class Ranked(Relational):
 
     @property
     def compositions(self) -> dict[str, tuple[tuple[str, ...], ...]]:
-        """For each action the sequences of smaller ones, in its direction, that add up to it; for `envs.questions`."""
+        """For each action the sequences of smaller ones, in its direction, that add up to it (see `questions`)."""
         ways: dict[str, tuple[tuple[str, ...], ...]] = {}
         for action in self.metadata["actions"]:
             amount, direction = action.split(" ", 1)

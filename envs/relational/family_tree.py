@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.relational import Relational, make_table
+from envs.relational.relational import Relational, make_table
 from envs.table import WALL, Table
 from envs.world import NO_BODY
 
@@ -73,7 +73,7 @@ class FamilyTree(Relational):
     Observation `Discrete(objects)`; actions parent, child 1 and 2, sibling, grandparent, aunt (the parent's sibling),
     niece 1 and 2 (the sibling's children), cousin 1 and 2 (the aunt's), a bump where there is no such relative. The
     children of node i are nodes 2 i + 1 and 2 i + 2; people have names. `compositions` tells which relations follow
-    from others, for `envs.questions`. Motion is always zero; place is the drawn tree. Never ends, never pays.
+    from others (see `questions`). Motion is always zero; place is the drawn tree. Never ends, never pays.
 
     Raises:
         ValueError: levels outside 2 to 6.

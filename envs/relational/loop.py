@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.relational import Relational, make_table
+from envs.relational.relational import Relational, make_table
 from envs.world import ALLOCENTRIC
 
 

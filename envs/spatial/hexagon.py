@@ -4,9 +4,9 @@ from typing import Literal, Unpack
 
 import numpy as np
 
-from envs.geometry import HEXAGONAL
-from envs.lattice import Lattice, LatticeSettings
 from envs.settings import Size, size_range
+from envs.spatial.geometry import HEXAGONAL
+from envs.spatial.lattice import Lattice, LatticeSettings
 from envs.world import Ints
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.drawing import draw
-from envs.geometry import Geometry
+from envs.spatial.geometry import Geometry
+from envs.spatial.view import View
 from envs.table import CLOSED, WALL, Table
-from envs.view import View
 from envs.world import ALLOCENTRIC, EGOCENTRIC, Array, Bools, Floats, Ints, World
 
 LANDMARKS = 10  # kinds of objects reserved for landmarks (Whittington et al. 2020)

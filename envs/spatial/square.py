@@ -4,9 +4,9 @@ from typing import Unpack
 
 import numpy as np
 
-from envs.geometry import SQUARE
-from envs.lattice import Lattice, LatticeSettings
 from envs.settings import Size, size_range
+from envs.spatial.geometry import SQUARE
+from envs.spatial.lattice import Lattice, LatticeSettings
 from envs.world import Ints
 
 
