@@ -91,5 +91,5 @@ def _make_vec(env_id: str, num_envs: int = 1, **settings: Any) -> World:
 for _id in WORLDS:
     if _id not in gymnasium.registry:  # the module may be reloaded
         gymnasium.register(
-            id=_id, entry_point="envs.world:SingleWorld", vector_entry_point="envs:_make_vec", kwargs={"env_id": _id}
+            id=_id, entry_point="envs.single:SingleWorld", vector_entry_point="envs:_make_vec", kwargs={"env_id": _id}
         )

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 Size = int | Sequence[int]
 
+MOST_OBJECTS = 1_000_000
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)  # strict: the text "False" is no bool
 IN_WORDS: dict[Any, str] = {
     bool: "true or false",
@@ -46,6 +47,12 @@ def checked(world: type, env_id: str, settings: Mapping[str, Any]) -> dict[str, 
             raise ValueError(f"{env_id} needs the setting {name!r}: pass {name}=...")
     types = {**get_type_hints(world.__init__), **shared}  # type: ignore[misc]
     return {name: _of_type(types[name], _plain(value), f"{env_id}: {name}") for name, value in settings.items()}
+
+
+def check_objects(objects: int) -> None:
+    """ValueError for fewer than one kind of object, or more than a map could hold."""
+    if not 1 <= objects <= MOST_OBJECTS:
+        raise ValueError(f"objects is {objects}: a world needs at least 1 kind of object, {MOST_OBJECTS:,} at most")
 
 
 def size_range(name: str, size: Size, least: int = 2) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
 import gymnasium
@@ -11,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.state import State, describe, restore, save
 from envs.table import MultiDiGraph, Table
 
 Array = NDArray[Any]
@@ -197,53 +199,28 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         graph.graph.update(actions=", ".join(self.metadata["actions"]), motion=self.metadata["motion"])
         return graph
 
-    def save(self) -> dict[str, Any]:
+    def save(self) -> State:
         """The exact state of all rows, random streams included: what `restore` brings back, as often as wished.
 
         It holds copies, and nothing but arrays and plain values in memory: worlds go on without touching it.
         """
         if not self.generators:
             raise RuntimeError("the world has not begun: call reset() before save()")
-        kept = {name: x.copy() for name, x in self._changing().items()}
-        streams = {
-            name: {row: generator.bit_generator.state for row, generator in getattr(self, name).items()}
-            for name in self._streams()
-        }
-        return {"world": self._identity(), "arrays": kept, "streams": streams, "seeds": dict(self.seeds)}
+        return save(self)
 
-    def restore(self, state: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    def restore(self, state: State) -> tuple[Array, dict[str, Any]]:
         """Go back to a saved state, of this world or of another one made alike; returns observation and `info`.
 
         Raises:
-            ValueError: the state of a world of another kind, batch or size.
+            ValueError: the state of a world of another kind, batch or other settings.
         """
-        if state["world"] != self._identity():
-            raise ValueError(f"a state of {state['world']} is none of {self._identity()}: restore it in one made alike")
-        shapes = {name: x.shape for name, x in self._changing().items()}
-        if shapes != {name: x.shape for name, x in state["arrays"].items()}:
-            raise ValueError(f"a state of {state['world']} with other settings: restore it in a world made alike")
-        for name, x in state["arrays"].items():
-            setattr(self, name, x.copy())
-        for name in self._streams():
-            generators = getattr(self, name)
-            for row, saved in state["streams"][name].items():
-                generators.setdefault(row, np.random.default_rng(0)).bit_generator.state = saved
-        self.seeds = dict(state["seeds"])
+        restore(self, state)
         return self._observe(), self._info()
 
-    def _identity(self) -> str:
-        senses: Any = self.single_observation_space
-        actions = len(self.metadata["actions"])
-        if isinstance(senses, gymnasium.spaces.Box):  # which would print all its bounds
-            senses = f"{senses.dtype} {senses.shape} up to {senses.high.max()}"
-        noise = f", motion noise {self._motion_noise}" if self._motion_noise else ""
-        return f"{type(self).__name__} ({self.num_envs} rows, {actions} actions, {senses}{noise})"
-
-    def _changing(self) -> dict[str, Array]:
-        return {name: x for name, x in vars(self).items() if isinstance(x, np.ndarray) and x.flags.writeable}
-
-    def _streams(self) -> tuple[str, ...]:
-        return ("generators", "_noise_generators") if self._motion_noise else ("generators",)
+    @cached_property
+    def made(self) -> str:
+        """What it was made as: equal for worlds that can take each other's state."""
+        return describe(self)
 
     # ---- the shared machinery ----
 
@@ -311,44 +288,3 @@ def _generator(row: int, seed: int | None) -> tuple[np.random.Generator, int]:
     if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
         raise ValueError(f"row {row}: the seed is {seed!r}: give a whole number, 0 or more")
     return seeding.np_random(None if seed is None else int(seed))
-
-
-class SingleWorld(gymnasium.Env[Any, Any]):
-    """One world behind gymnasium's single interface: the vector world of batch 1, without its batch axis."""
-
-    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
-        name: World.metadata[name] for name in ("render_modes", "render_fps")
-    }
-
-    def __init__(self, env_id: str, **settings: Any) -> None:
-        import envs  # here: it knows the worlds, and they know this module
-
-        self.world = envs.make(env_id, 1, **settings)
-        self.metadata = {name: value for name, value in self.world.metadata.items() if name != "autoreset_mode"}  # type: ignore[misc]
-        self.render_mode = self.world.render_mode
-        self.observation_space = self.world.single_observation_space
-        self.action_space = self.world.single_action_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start a new episode; returns the observation and `info` (see `World`) of the one row."""
-        observation, info = self.world.reset(seed=seed, options=options)
-        self._np_random, self._np_random_seed = self.world.generators[0], self.world.seeds[0]
-        return observation[0], _first(info)
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Move by one action (int)."""
-        observation, reward, terminated, truncated, info = self.world.step(np.asarray([action]))
-        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
-
-    def render(self) -> NDArray[np.uint8] | None:
-        """A picture of the world, uint8 [height, width, 3], where `render_mode` is "rgb_array"."""
-        frames = self.world.render()
-        return frames[0] if frames else None
-
-    def close(self) -> None:
-        """Free what the world holds."""
-        self.world.close()
-
-
-def _first(info: dict[str, Any]) -> dict[str, Any]:
-    return {name: values[0] for name, values in info.items()}

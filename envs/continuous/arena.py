@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.continuous.trajectory import SmoothWalk, load_trajectory
 from envs.drawing import draw
+from envs.settings import check_objects
 from envs.table import WALL, Table
 from envs.world import ALLOCENTRIC, NOISE_BLOCK, Array, Bools, Floats, Ints, World
 
@@ -83,7 +84,8 @@ class Arena(World):
         _check_meaning(free, smooth, step=step, dt=dt, speed=speed, start=None if start == "drawn" else start)
         step = cell if step is None else step
         lengths = {"cell": cell, "step": step, "length_scale": length_scale}
-        _check_numbers(directions, {"objects": objects, "channels": channels}, lengths)
+        check_objects(objects)
+        _check_numbers(directions, channels, lengths)
         self._columns, self._rows = _patches("width", width, cell), _patches("height", height, cell)
         self._size, self._cell = np.array([width, height], float), float(cell)
         angles = 2 * math.pi * np.arange(directions) / directions
@@ -289,12 +291,11 @@ def _check_meaning(free: bool, smooth: bool, **given: object) -> None:
             raise ValueError(f"{name} is {value}, which means something only where trajectory is {needs[name]}")
 
 
-def _check_numbers(directions: int, counts: dict[str, int], lengths: dict[str, float]) -> None:
+def _check_numbers(directions: int, channels: int, lengths: dict[str, float]) -> None:
     if not 3 <= directions <= 360:
         raise ValueError(f"directions is {directions}: give 3 to 360")
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}: give 1 or more")
+    if channels < 1:
+        raise ValueError(f"channels is {channels}: give 1 or more")
     for name, length in lengths.items():
         if not (length > 0 and np.isfinite(length)):
             raise ValueError(f"{name} is {length} m: give a positive number")

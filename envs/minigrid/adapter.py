@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from functools import cached_property
 from typing import Any, Literal
 
 import gymnasium
@@ -235,7 +236,8 @@ class MiniGrid(World):
                 env.np_random = self.generators[row]
         return said
 
-    def _identity(self) -> str:
+    @cached_property
+    def made(self) -> str:
         return self._made
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from envs.drawing import draw
+from envs.settings import check_objects
 from envs.table import Table
 from envs.world import ALLOCENTRIC, NO_BODY, Array, Bools, Floats, Ints, World
 
@@ -47,8 +48,7 @@ class Relational(World):
         visible_reward: bool = False,
         place_unit: str = "cells",
     ) -> None:
-        if objects < 1:
-            raise ValueError(f"objects is {objects}: a world needs at least 1 kind of object")
+        check_objects(objects)
         if start is not None and not 0 <= start < len(table):
             raise ValueError(f"start is {start}: give a node, 0 to {len(table) - 1}, or None for any")
         space = gymnasium.spaces.Discrete(objects + visible_reward)

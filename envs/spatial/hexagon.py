@@ -17,16 +17,17 @@ class Hex(Lattice):
         num_envs: worlds stepped together.
         outline: "hexagon" or "rectangle".
         edge: places along a side of the hexagon, 3 edge (edge - 1) + 1 in all (5, 6, 7 make 61, 91, 127); an int, or
-            (low, high), both included, drawn anew each episode.
-        width: places in a row of the rectangle, and `height` how many rows, every other one shifted east by half a
-            cell; an int or a range, too. None: as many rows as places in a row.
+            (low, high), both included, drawn anew each episode. None: 5.
+        width: places in a row of the rectangle (None: 8), and `height` how many rows (None: as many), every other one
+            shifted east by half a cell; an int or a range, too.
         settings: see `LatticeSettings`.
 
     Actions east, northeast, northwest, west, southwest, southeast, 60 degrees apart; place in the plane, neighbours 1
     apart (rows sqrt(3) / 2); node in order of rows from the south, and from west to east within them.
 
     Raises:
-        ValueError: a size below 2, a range from high to low, and what no lattice can be given.
+        ValueError: a size below 2, a range from high to low, a size that the outline does not have, and what no
+            lattice can be given.
     """
 
     def __init__(
@@ -34,16 +35,22 @@ class Hex(Lattice):
         num_envs: int = 1,
         *,
         outline: Literal["hexagon", "rectangle"] = "hexagon",
-        edge: Size = 5,
-        width: Size = 8,
+        edge: Size | None = None,
+        width: Size | None = None,
         height: Size | None = None,
         **settings: Unpack[LatticeSettings],
     ) -> None:
         if outline not in ("hexagon", "rectangle"):
             raise ValueError(f'outline is {outline!r}: give "hexagon" or "rectangle"')
         self._hexagon = outline == "hexagon"
-        self._widths = size_range("edge", edge) if self._hexagon else size_range("width", width)
-        self._heights = None if self._hexagon or height is None else size_range("height", height)
+        for name, given in ({"width": width, "height": height} if self._hexagon else {"edge": edge}).items():
+            if given is not None:
+                raise ValueError(f"a {outline} has no {name}: leave {name}={given} out, or choose the other outline")
+        if self._hexagon:
+            self._widths = size_range("edge", 5 if edge is None else edge)
+        else:
+            self._widths = size_range("width", 8 if width is None else width)
+        self._heights = None if height is None else size_range("height", height)
         low, high = self._widths
         if self._hexagon:
             shape, least = (2 * high - 1, 2 * high - 1), 3 * low * (low - 1) + 1

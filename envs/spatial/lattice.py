@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.drawing import draw
+from envs.settings import check_objects
 from envs.spatial.geometry import Geometry
 from envs.spatial.view import View
 from envs.table import CLOSED, WALL, Table
@@ -35,6 +36,20 @@ class LatticeSettings(TypedDict, total=False):
     render_mode: str | None  # "rgb_array" or None
 
 
+DEFAULTS: LatticeSettings = {
+    "objects": 45,
+    "landmarks": 0,
+    "borders": False,
+    "goal": False,
+    "endless": True,
+    "body": "allocentric",
+    "stay": False,
+    "view": None,
+    "motion_noise": 0.0,
+    "render_mode": None,
+}
+
+
 class Lattice(World):
     """The base of worlds whose places lie on a square or hexagonal lattice; each row may have a layout of its own.
 
@@ -50,21 +65,12 @@ class Lattice(World):
         self, num_envs: int, geometry: Geometry, shape: tuple[int, int], least: int, settings: LatticeSettings
     ) -> None:
         """shape: rows and columns of the largest layout; least: places of the smallest."""
-        s: LatticeSettings = {"objects": 45, "landmarks": 0, "borders": False, "goal": False, "endless": True}
-        s = {
-            **s,
-            "body": "allocentric",
-            "stay": False,
-            "view": None,
-            "motion_noise": 0.0,
-            "render_mode": None,
-            **settings,
-        }
+        s: LatticeSettings = {**DEFAULTS, **settings}
         _check(s, least)
         directions = len(geometry.steps)
         self._egocentric = s["body"] == "egocentric"
         self._objects, self._n_landmarks, self._borders = s["objects"], s["landmarks"], s["borders"]
-        self._endless, self._stays = s["endless"], s["stay"]
+        self._pays, self._endless, self._stays = s["goal"], s["endless"], s["stay"]
         senses = s["objects"] + (LANDMARKS if s["landmarks"] else 0) + ((2**directions - 1) if s["borders"] else 0)
         self._view = None if s["view"] is None else View(geometry, s["view"], self._egocentric)
         super().__init__(
@@ -92,7 +98,7 @@ class Lattice(World):
         self._map = np.zeros(num_envs * self._most, np.int32)  # what is sensed of each place
         self._at = self._first.copy()
         self._heading = np.zeros(num_envs, np.int64)
-        if s["goal"]:
+        if self._pays:
             self._goal = np.zeros(num_envs, np.int64)
             self._arrived = np.zeros(num_envs, np.bool_)
 
@@ -230,10 +236,6 @@ class Lattice(World):
             terminated |= self._arrived & (not self._endless)
         return reward, terminated, truncated
 
-    @property
-    def _pays(self) -> bool:
-        return hasattr(self, "_goal")
-
     # ---- what a world knows of itself ----
 
     def table(self, row: int = 0) -> Table:
@@ -269,8 +271,10 @@ class Lattice(World):
         return goal * directions + np.arange(directions) if self._egocentric else goal
 
     def walls(self, row: int = 0) -> NDArray[np.float64]:
-        """The walls of a row's world, closed doors included, as lines [W, 2, 2] on the plane, in cells."""
-        return self._sides(row, WALL, CLOSED)
+        """The walls of a row's world, closed doors included, each once, as lines [W, 2, 2] on the plane, in cells."""
+        lines = self._sides(row, WALL, CLOSED)
+        _, once = np.unique(lines.mean(axis=1).round(3) + 0.0, axis=0, return_index=True)  # a side has a middle of its own
+        return lines[once]
 
     def _sides(self, row: int, *kinds: int) -> NDArray[np.float64]:
         own, directions = self._own(row), len(self._geometry.steps)
@@ -301,10 +305,9 @@ class Lattice(World):
 
 
 def _check(settings: LatticeSettings, least: int) -> None:
-    if unknown := settings.keys() - LatticeSettings.__annotations__.keys():
+    if unknown := settings.keys() - DEFAULTS.keys():
         raise TypeError(f"a lattice has no setting {', '.join(sorted(unknown))}")
-    if settings["objects"] < 1:
-        raise ValueError(f"objects is {settings['objects']}: a world needs at least 1 kind of object")
+    check_objects(settings["objects"])
     if not 0 <= settings["landmarks"] <= min(LANDMARKS, least):
         there = f"as few as {least} places" if least < LANDMARKS else f"{LANDMARKS} kinds of them"
         raise ValueError(f"landmarks is {settings['landmarks']}: there are {there}; give 0 to {min(LANDMARKS, least)}")

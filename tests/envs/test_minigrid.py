@@ -14,7 +14,7 @@ from minigrid.envs.wfc.config import WFC_PRESETS
 
 import envs
 from envs import minigrid as adapter
-from envs.world import SingleWorld
+from envs.single import SingleWorld
 
 
 def bare(env_id: str) -> Any:

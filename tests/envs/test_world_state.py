@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 
+import networkx as nx
 import numpy as np
 import pytest
 from every_world import EVERY_WORLD, all_same, maker
@@ -82,6 +83,9 @@ def test_a_restored_world_says_what_it_said(make: Callable[..., World]) -> None:
         (maker("Hex-v0"), maker("Hex-v0", view=3)),
         (maker("Line-v0", length=4), maker("Line-v0", length=5)),
         (maker("MiniGrid-FourRooms-v0"), maker("MiniGrid-Empty-8x8-v0")),
+        (maker("Square-v0", goal=True), maker("Square-v0", goal=True, endless=False)),
+        (maker("Graph-v0", graph=nx.path_graph(6), label=None), maker("Graph-v0", graph=nx.star_graph(5), label=None)),
+        (maker("Arena-v0", observation="field"), maker("Arena-v0", observation="field", length_scale=0.2)),
     ],
 )
 def test_a_state_of_another_world_is_refused_and_changes_nothing(
