@@ -30,49 +30,39 @@ def picture(env_id: str, *, seed: int = 3, settings: Mapping[str, Any] | None = 
 
 
 def write_pictures(folder: Path) -> list[Path]:
-    """Write `NAME.png` for each of our worlds, and a sheet for each family of MiniGrid's; returns the paths."""
+    """Write `NAME.png` for each of our worlds, and a sheet for each family of worlds; returns the paths."""
+    from matplotlib.image import imsave  # here, like all of matplotlib: few who make worlds draw them
+
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    families: dict[str, list[str]] = {}
+    families: dict[str, dict[str, NDArray[np.uint8]]] = {}
     for env_id in envs.catalogue():
-        if env_id in envs.WORLDS:
-            written.append(folder / f"{env_id.removeprefix('cogarch/')}.png")
-            _save(written[-1], picture(env_id))
-        else:
-            families.setdefault(env_id.partition("-")[0], []).append(env_id)
-    for family, members in families.items():
+        family, _, name = env_id.partition("/" if env_id in envs.WORLDS else "-")
+        families.setdefault(family, {})[name] = picture(env_id)
+    written = []
+    for name, frame in families["cogarch"].items():
+        written.append(folder / f"{name}.png")
+        imsave(written[-1], frame)
+    for family, frames in families.items():
         written.append(folder / f"{family}.png")
-        _sheet(written[-1], {env_id.partition("-")[2]: picture(env_id) for env_id in members})
+        _sheet(written[-1], frames, columns=7 if family == "cogarch" else 8)
     return written
 
 
-def _save(path: Path, frame: NDArray[np.uint8]) -> None:
-    from matplotlib.image import imsave
-
-    imsave(path, frame)
-
-
-def _sheet(path: Path, frames: Mapping[str, NDArray[np.uint8]], columns: int = 8) -> None:
+def _sheet(path: Path, frames: Mapping[str, NDArray[np.uint8]], columns: int) -> None:
     """Many worlds on one sheet, each with its name."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = -(-len(frames) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.62 * rows), dpi=80, layout="constrained")
+    figure = Figure(figsize=(1.5 * columns, 1.62 * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, (name, frame) in zip(axes, frames.items(), strict=False):
-        axis.imshow(_small(frame))
+        axis.imshow(frame)
         axis.set_title(_folded(name), fontsize=6, pad=2)
     figure.savefig(path)
-
-
-def _small(frame: NDArray[np.uint8], most: int = 160) -> NDArray[np.uint8]:
-    """Every k-th pixel, so that the sheet stays small."""
-    every = max(1, max(frame.shape[:2]) // most)
-    return frame[::every, ::every]
 
 
 def _folded(name: str, width: int = 20) -> str:

@@ -273,7 +273,8 @@ class Lattice(World):
     def walls(self, row: int = 0) -> NDArray[np.float64]:
         """The walls of a row's world, closed doors included, each once, as lines [W, 2, 2] on the plane, in cells."""
         lines = self._sides(row, WALL, CLOSED)
-        _, once = np.unique(lines.mean(axis=1).round(3) + 0.0, axis=0, return_index=True)  # a side has a middle of its own
+        middles = lines.mean(axis=1).round(3) + 0.0  # no two walls have the same
+        _, once = np.unique(middles, axis=0, return_index=True)
         return lines[once]
 
     def _sides(self, row: int, *kinds: int) -> NDArray[np.float64]:
