@@ -126,3 +126,27 @@ def test_the_demo_shows_it_all(
     page = (tmp_path / "first_light.svg").read_text()
     assert "HC place cells (memory slots) in MiniGrid-FourRooms-v0" in page
     assert "MEC grid cells (by construction)" in page
+
+
+def test_worlds_bench_sets_every_world_beside_minigrid(
+    tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogarch.bench import worlds
+
+    monkeypatch.setattr(worlds, "BATCHES", (1, 3))
+    bench("worlds", env="cogarch/Square-v0", seeds=1, json=tmp_path / "w.json", quick=True, console=console)
+    rows = json.loads((tmp_path / "w.json").read_text())["rows"]
+    assert {(row["env"], row["batch"]) for row in rows} == {
+        *((name, batch) for name in ("cogarch/Square-v0", f"{worlds.PEER} in SyncVectorEnv") for batch in (1, 3)),
+        (f"{worlds.PEER} in AsyncVectorEnv", 3),
+    }
+    for row in rows:
+        assert row["steps_per_second"] > 0 and row["ratio"] > 0
+    assert all(row["ratio"] == 1 for row in rows if "Sync" in row["env"] and "Async" not in row["env"])
+
+
+def test_what_the_adapter_costs_is_measured_on_equal_environments() -> None:
+    from cogarch.bench import worlds
+
+    row = worlds._adapter("MiniGrid-Empty-5x5-v0", 2, 0.005, 2)
+    assert row["batch"] == 2 and row["over_bare"] > 0 and row["steps_per_second"] > 0

@@ -1,5 +1,7 @@
 """The view against a slow one that goes by vectors in the plane, and what an eye would say of it."""
 
+import functools
+import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -69,40 +71,77 @@ class Given(Lattice):
         return self._observe()[0]
 
 
+@functools.cache
+def rings(n: int) -> list[np.ndarray]:
+    """The vectors from a place to all that are 0, 1, .. 14 steps away, on a lattice of n directions."""
+    way, found = compass_rose(n), [np.zeros((1, 2))]
+    for _ in range(14):
+        known = {key(v) for v in np.concatenate(found)}
+        ring = {key(w): w for v in found[-1] for w in v + way}
+        found.append(np.array([w for k, w in ring.items() if k not in known]))
+    return found
+
+
+def compass_rose(n: int) -> np.ndarray:
+    angle = 2 * np.pi * np.arange(n) / n
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def key(v: np.ndarray) -> tuple[int, ...]:
+    return tuple(np.rint(v * 100).astype(int).tolist())
+
+
+@functools.cache
+def straight(n: int, to: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
+    """The directions of the left and of the right straight way to a place, and those of the last moves to it."""
+    hops, v = next((hops, v) for hops, ring in enumerate(rings(n)) for v in ring if key(v) == to)
+    ways = []
+    for side in (1, -1):
+        passed = [np.zeros(2)]
+        for ring in rings(n)[1 : hops + 1]:
+            along = np.clip(ring @ v / (v @ v), 0, 1)
+            off = np.linalg.norm(ring - along[:, None] * v, axis=1)
+            nearest = ring[off < off.min() + 1e-6]
+            passed.append(max(nearest, key=lambda w: side * (v[0] * w[1] - v[1] * w[0])))
+        moves = np.diff(passed, axis=0)
+        assert np.allclose(np.linalg.norm(moves, axis=1), 1)  # to the place beside
+        ways.append([int((compass_rose(n) @ move).argmax()) for move in moves])
+    nearer = {key(w) for w in rings(n)[hops - 1]} if hops else set()
+    return ways[0], ways[1], [d for d, w in enumerate(compass_rose(n)) if key(v - w) in nearer]
+
+
 def slow_view(world: World, compass: World, row: int, node: int, size: int, objects: np.ndarray) -> np.ndarray:
     """What is seen from a node, by the docstring of `View`: kinds and objects.
 
     `compass`: the same world with a body that does not turn.
     """
-    target, angles = compass.table(row).target, np.array(compass.metadata["angles"])
-    n = len(angles)
-    way = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    target = compass.table(row).target
+    n = target.shape[1]
+    way = compass_rose(n)
     egocentric = world.metadata["motion"] == "turn, advance"
     here, heading = divmod(node, n) if egocentric else (node, 0)
 
-    def key(v: np.ndarray) -> tuple[int, ...]:
-        return tuple(np.rint(v * 100).astype(int).tolist())
+    def walk(moves: list[int]) -> int:
+        at = here
+        for move in moves:
+            at = int(target[at, move]) if at >= 0 else at
+        return at
 
-    steps, front, hops = {key(np.zeros(2)): 0}, [np.zeros(2)], 0
-    while hops < 2 * size:
-        hops += 1
-        front = [v for k, v in {key(v + w): v + w for v in front for w in way}.items() if k not in steps]
-        steps |= {key(v): hops for v in front}
+    def place(v: np.ndarray) -> int:
+        """The place seen at an offset; negative if none is."""
+        left, right, _ = straight(n, key(v))
+        if n == 6 and not egocentric and len(left) > size // 2:
+            return -9
+        return max(walk(left), walk(right))
 
-    seen: dict[tuple[int, ...], int] = {key(np.zeros(2)): here}
-
-    def see(v: np.ndarray) -> int:
-        if key(v) not in seen:
-            nearer = [(d, v - w) for d, w in enumerate(way) if steps[key(v - w)] < steps[key(v)]]
-            beside = [abs(v[0] * b[1] - v[1] * b[0]) / np.hypot(*v) for _, b in nearer]
-            found = [-3]
-            for (direction, b), off in zip(nearer, beside, strict=True):
-                if (standing := see(b)) >= 0:
-                    to = int(target[standing, direction])
-                    if to < 0 or off < min(beside) + 1e-6:
-                        found.append(to)
-            seen[key(v)] = max(found)
-        return seen[key(v)]
+    def see(v: np.ndarray) -> tuple[int, int]:
+        if (to := place(v)) >= 0:
+            return PLACE, to
+        left, _, last = straight(n, key(v))
+        if n == 6 and not egocentric and len(left) > size // 2:
+            return UNSEEN, -1
+        refused = {int(target[at, move]) for move in last if (at := place(v - way[move])) >= 0}
+        return SHUT if CLOSED in refused else WALLED if WALL in refused else UNSEEN, -1
 
     picture = np.zeros((size, size, 2), np.uint8)
     half = size // 2
@@ -112,8 +151,7 @@ def slow_view(world: World, compass: World, row: int, node: int, size: int, obje
             v = (size - 1 - i) * way[(heading + left) % n] + (j if n == 6 else j - half) * way[(heading + right) % n]
         else:
             v = (j - half) * way[0] + (half - i) * way[1]
-        to = see(v)
-        picture[i, j, 0] = {-1: WALLED, -2: SHUT, -3: UNSEEN}.get(to, PLACE)
+        picture[i, j, 0], to = see(v)
         if to >= 0:
             picture[i, j, 1] = objects[to * n if egocentric else to] + 1
             if to in goal_places(world, row, n if egocentric else 1):
@@ -158,7 +196,7 @@ def test_a_view_is_what_the_slow_one_sees(env_id: str, more: dict, body: str) ->
     assert {PLACE, WALLED} <= kinds or env_id == "Torus-v0"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([*GEOMETRIES]), st.sampled_from(["allocentric", "egocentric"]), st.sampled_from([3, 5, 7]),
     st.integers(0, 10_000),
@@ -221,7 +259,7 @@ def test_a_turned_body_in_a_turned_world_sees_the_same(kind: str, seed: int) -> 
 )
 @pytest.mark.parametrize("view", [3, 7, 9])
 def test_all_of_an_open_field_is_seen(env_id: str, size: dict, view: int) -> None:
-    """Every place of the field that lies in the window, at its offset, and nothing else."""
+    """Every place of the field that lies in the window, at its offset, and nothing else; of hexagons, those around."""
     world = maker(env_id, **size)(20, view=view)
     observation, info = world.reset(seed=0)
     _, up = np.array(world.metadata["angles"])[:2]
@@ -229,6 +267,9 @@ def test_all_of_an_open_field_is_seen(env_id: str, size: dict, view: int) -> Non
     for row in range(20):
         place, held = world.table(row).place, held_at(world, row)
         for i, j in np.ndindex(view, view):
+            if "Hex" in env_id and max(abs(j - half), abs(half - i), abs(j - i)) > half:
+                assert not observation[row, i, j].any()
+                continue
             offset = (j - half) * np.array([1, 0]) + (half - i) * np.array([np.cos(up), np.sin(up)])
             to = np.round(info["place"][row] + offset, 6)
             there = np.abs(place - (to % 9 if torus else to)).max(axis=1) < 1e-3
@@ -258,7 +299,7 @@ def test_a_wall_of_cells_hides_what_lies_behind() -> None:
         ".......",
     )
     assert picture(Given(SQUARE, held, view=7)) == [
-        "..???..",
+        ".?????.",
         "..###..",
         ".......",
         ".......",
@@ -266,6 +307,70 @@ def test_a_wall_of_cells_hides_what_lies_behind() -> None:
         ".......",
         "#######",
     ]
+
+
+def test_a_line_meets_corners_and_is_free_along_its_left_or_along_its_right() -> None:
+    right_barred = field(
+        "...",
+        "..#",
+        "A#.",
+    )
+    assert picture(Given(SQUARE, right_barred, view=5))[:3] == ["?#...", "?#..#", "?#.#?"]
+    each_barred_once = field(
+        "#..",
+        "#..",
+        "A#.",
+    )
+    assert picture(Given(SQUARE, each_barred_once, view=5))[:3] == ["?????", "??#??", "?#.#?"]
+    left_then_right = field(
+        "...",
+        "..#",
+        "A..",
+    )
+    left_then_right.pop((0, 1))
+    assert picture(Given(SQUARE, left_then_right, view=5))[:3] == ["?????", "??#.#", "?#..."]
+
+
+def test_an_opening_beside_a_corridor_is_neither_wall_nor_place_until_it_is_looked_into() -> None:
+    def corridor(at: int) -> dict[Coordinates, int]:
+        return field("#" * 7, "." * at + "A" + "." * (6 - at), "####.##", "####.##")
+
+    assert picture(Given(SQUARE, corridor(2), view=5)) == ["?????", "#####", ".....", "####?", "?????"]
+    assert picture(Given(SQUARE, corridor(3), view=5)) == ["?????", "#####", ".....", "###.#", "?????"]
+    assert picture(Given(SQUARE, corridor(4), view=5)) == ["?????", "#####", ".....", "##.##", "?#.#?"]
+
+
+def test_a_closed_door_is_shown_before_a_wall() -> None:
+    """To the northeast, from the north a wall and from the east a closed door, or the other way round."""
+    held = field("..", "A.")
+    for from_north, from_east in ((WALL, CLOSED), (CLOSED, WALL)):
+        world = Given(SQUARE, held, [((0, 1), 0, from_north), ((1, 0), 1, from_east)], view=3)
+        assert picture(world) == ["#.+", "#..", "?##"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_on_squares_a_place_is_seen_if_no_wall_is_on_the_line_to_it(seed: int) -> None:
+    """By the area that the line crosses, and the corners that it meets."""
+    held = dict.fromkeys(scattered(SQUARE, np.random.default_rng(seed))[0], 0)
+    shown = Given(SQUARE, held, view=9).look()[..., 0]
+    for x, y in itertools.product(range(-4, 5), repeat=2):
+        crossed, left, right = True, True, True
+        for at in itertools.product(range(min(x, 0), max(x, 0) + 1), range(min(y, 0), max(y, 0) + 1)):
+            off = 2 * (x * at[1] - y * at[0])  # the corners of a square are |x| + |y| from the line through its centre
+            crossed &= at in held or abs(off) >= abs(x) + abs(y)
+            left &= at in held or off != abs(x) + abs(y)
+            right &= at in held or off != -abs(x) - abs(y)
+        assert (shown[4 - y, 4 + x] == PLACE) == (crossed and (left or right) and (x, y) in held)
+
+
+@BODIES
+def test_rows_looked_from_in_parts_see_the_same(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = maker("Rooms-v0", size=3)
+    whole, _ = make(5, body=body, view=5, goal=True).reset(seed=0)
+    monkeypatch.setattr("envs.spatial.view.ROWS", 2)
+    parts, _ = make(5, body=body, view=5, goal=True).reset(seed=0)
+    assert np.array_equal(whole, parts)
 
 
 def test_a_thin_wall_and_a_shut_door_hide_what_lies_behind() -> None:
