@@ -244,14 +244,17 @@ def envs(match: str = "", /, pictures: Path | None = None) -> None:
     import envs
     from envs.minigrid.ids import unavailable
 
-    _list({name: about for name, about in envs.catalogue().items() if match.lower() in name.lower()})
+    found = {name: about for name, about in envs.catalogue().items() if match.lower() in name.lower()}
     lacking = [reason for name, reason in unavailable().items() if match.lower() in name.lower()]
+    if not found and not lacking:
+        raise ValueError(f"no world's name holds {match!r}; cogarch envs lists them all")
+    _list(found)
     if lacking:
         Console().print(Text("\n" + "\n".join(lacking), "dim"), soft_wrap=True)
     if pictures is not None:
         from envs.gallery import write_pictures
 
-        for path in write_pictures(pictures):
+        for path in write_pictures(pictures, found):
             print(path)
 
 
@@ -393,6 +396,11 @@ def _value(text: str) -> Any:
 
 
 def _list(lines: dict[str, str]) -> None:
+    if not sys.stdout.isatty():  # a line each, for grep
+        width = max(map(len, lines), default=0)
+        for name, about in lines.items():
+            print(f"{name:{width}}   {about}")
+        return
     table = Table.grid(padding=(0, 3))
     for name, about in lines.items():
         table.add_row(Text(name, "bold"), Text(about))

@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium
 
-from envs.settings import checked, did_you_mean
+from envs.settings import check_batch, checked, did_you_mean
 from envs.world import World
 
 __all__ = ["World", "catalogue", "full_id", "make"]
@@ -44,7 +44,7 @@ def make(env_id: str, batch: int, **settings: Any) -> World:
     Raises:
         ValueError: an unknown id or setting, with the nearest names; a value of the wrong type, or that makes no world.
     """
-    env_id = full_id(env_id)
+    env_id, batch = full_id(env_id), check_batch(batch)
     if env_id in WORLDS:
         world = _class(env_id)
         return world(batch, **checked(world, env_id, settings))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from envs.oracle import Worlds, distances, places
+from envs.oracle import Worlds, places, reachable
 from envs.table import Table
 from envs.world import Array, Bools, Ints, World
 
@@ -17,7 +17,7 @@ class Covered:
     """How much of one kind B walkers of T ticks have covered."""
 
     counts: Ints  # [T, B] different ones up to each tick, that tick included
-    total: Ints  # [B] how many are within reach of where the walker started
+    total: Ints  # [B] how many are within reach of where the walker was
 
     @property
     def share(self) -> NDArray[np.float64]:
@@ -41,17 +41,24 @@ class Coverage:
 
 
 def coverage(worlds: Worlds, walk: Mapping[str, Array], longer: int = 8) -> Coverage:
-    """What a walk (`policies.walk`) covered of what its starts lead to, row by row.
+    """What a walk (`policies.walk`) covered of what was within its reach, row by row.
 
     Nodes and edges are those of the world's `Table`: for a turning body poses, and turns and steps from them. An edge
     is a (node, action) that is not refused; it counts once the action has led where the table says, so a slip does not.
     Bottlenecks are those of `bottlenecks`, in the direction walked.
 
+    The table tells how the world is in the end, but it may have changed while it was walked (a door closed, a key
+    picked up), or lead elsewhere than the body went (the patches of an arena). So within reach are the nodes that were
+    walked, and all that the table leads to from them: no share is more than 1. A table that leads from no node to
+    another, as along a recorded path or a smooth walk, tells nothing of reach: there the total is all of its nodes
+    (the share of an arena's patches that were visited), and edges and bottlenecks, where there are none, are NaN.
+
     To compare with: a uniform walk of 300 ticks through two 6 x 6 rooms joined by a door covers 0.67 of the nodes, 0.48
     of the edges and 0.66 of the two ways through the door (mean of 32 walks).
 
     Args:
-        worlds: a row for each of the walk's, with the layout in which it was walked; or their tables.
+        worlds: a row for each of the walk's, with the layout in which it was walked (so one layout in all its
+            episodes); or their tables.
         walk: `node`, `action` (that led to the tick) and `start`, [T, B] each.
         longer: see `bottlenecks`.
 
@@ -111,7 +118,7 @@ def _of_row(table: Table, node: Ints, action: Ints, start: Bools, row: int, long
             f"{n} nodes and {actions} actions: give the world that was walked"
         )
     began = start | (np.arange(len(node)) == 0)
-    within = np.isfinite(distances(table, np.unique(node[began])).min(axis=0))
+    within = reachable(table, np.unique(node)) if table.matrix.nnz else np.ones(n, np.bool_)
     place = places(table)
     source, target = bottlenecks(table, longer).T
     source, target = np.stack([source, target])[:, np.isin(source, place[within])]
@@ -121,7 +128,7 @@ def _of_row(table: Table, node: Ints, action: Ints, start: Bools, row: int, long
     crossed = place[before] * n + place[node]
     through = ~began & np.isin(crossed, source * n + target)
     return [
-        (_different(node, within[node]), int(within.sum())),
+        (_different(node, np.ones(len(node), np.bool_)), int(within.sum())),
         (_different(before * actions + action, as_told), int((table.target[within] >= 0).sum())),
         (_different(crossed, through), len(source)),
     ]

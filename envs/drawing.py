@@ -48,6 +48,8 @@ def draw(
 
     margin = 0.06 if walls is not None and len(walls) else 0.0  # for the outer walls' width
     low, high = place.min(axis=0) + tile.min(axis=0) - margin, place.max(axis=0) + tile.max(axis=0) + margin
+    lacking = np.maximum((high - low).max() / 20 - (high - low), 0.0)  # the picture of a long path is a strip
+    low, high = low - lacking / 2, high + lacking / 2
     size = (high - low) / (high - low).max() * pixels / 100
     figure = Figure(figsize=tuple(size), dpi=100, facecolor=ground)
     canvas = FigureCanvasAgg(figure)

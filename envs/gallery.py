@@ -1,6 +1,6 @@
 """Thumbnails of worlds, one by one and on a sheet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,20 @@ def picture(env_id: str, *, seed: int = 3, settings: Mapping[str, Any] | None = 
     return frames[0]
 
 
-def write_pictures(folder: Path) -> list[Path]:
-    """Write `NAME.png` for each of our worlds, and a sheet for each family of worlds; returns the paths."""
+def write_pictures(folder: Path, env_ids: Iterable[str] | None = None) -> list[Path]:
+    """Write `NAME.png` for each of our worlds, and a sheet for each family of worlds; returns the paths.
+
+    env_ids: those to draw; None: all that run.
+    """
     from matplotlib.image import imsave  # here, like all of matplotlib: few who make worlds draw them
 
     folder.mkdir(parents=True, exist_ok=True)
     families: dict[str, dict[str, NDArray[np.uint8]]] = {}
-    for env_id in envs.catalogue():
+    for env_id in envs.catalogue() if env_ids is None else env_ids:
         family, _, name = env_id.partition("/" if env_id in envs.WORLDS else "-")
         families.setdefault(family, {})[name] = picture(env_id)
     written = []
-    for name, frame in families["cogarch"].items():
+    for name, frame in families.get("cogarch", {}).items():
         written.append(folder / f"{name}.png")
         imsave(written[-1], frame)
     for family, frames in families.items():

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from envs.table import WALL, Table
-from envs.world import Ints, World
+from envs.world import Bools, Ints, World
 
 Steps = NDArray[np.float64]  # inf where there is no way
 Worlds = World | Sequence[Table]  # a batch: its rows as they are now, or their tables
@@ -27,6 +27,11 @@ def distances(table: Table, sources: ArrayLike | None = None) -> Steps:
 def distances_to(table: Table, targets: ArrayLike | None = None) -> Steps:
     """Steps to each target (default: every node) from each node, [S, N]."""
     return _from(table.matrix.T.tocsr(), _nodes(targets, len(table)))
+
+
+def reachable(table: Table, sources: ArrayLike) -> Bools:
+    """Which nodes some way leads to from any of the sources, themselves included, [N]."""
+    return np.isfinite(_from(table.matrix, _nodes(sources, len(table)), min_only=True))
 
 
 def next_action(table: Table, goal: ArrayLike) -> Ints:
@@ -125,6 +130,10 @@ def after(target: Ints, to_goal: Steps) -> Steps:
 class Walked:
     """The planner that knows only the edges that its agent has walked, for each of B agents.
 
+    Of each edge the last thing seen counts. A move that led nowhere unlearns the edge that was known there, and its way
+    back where that was only known backwards: a door has been closed. Where moves slip, or fail by chance, an edge is
+    thus lost until it is walked again.
+
     Args:
         batch: B.
         undo: the action that undoes each action, -1 where none does (a compass' is [2, 3, 0, 1]): walked edges are then
@@ -134,20 +143,29 @@ class Walked:
     def __init__(self, batch: int, undo: Sequence[int] | None = None) -> None:
         self._undo = None if undo is None else np.asarray(undo)
         self._target = np.full((batch, 64, 1 if undo is None else len(undo)), WALL, np.int64)
+        self._inferred = np.zeros(self._target.shape, np.bool_)  # known backwards alone
 
     def see(self, node: Ints, action: Ints, next_node: Ints) -> None:
-        """A transition of each agent, [B] each; a negative action (a start) and a move that led nowhere teach nothing.
+        """A transition of each agent, [B] each; a negative action (a start) teaches nothing.
 
         In a `walk`: `see(walk["node"][t - 1], walk["action"][t], walk["node"][t])`.
         """
-        rows = np.flatnonzero((action >= 0) & (node != next_node))
+        rows = np.flatnonzero(action >= 0)
         node, action, next_node = node[rows], action[rows], next_node[rows]
         self._grow(int(max(node.max(initial=0), next_node.max(initial=0))) + 1, int(action.max(initial=0)) + 1)
-        self._target[rows, node, action] = next_node
-        if self._undo is not None:
-            back = self._undo[action]
-            unknown = (back >= 0) & (self._target[rows, next_node, back] < 0)  # what was walked itself is known better
-            self._target[rows[unknown], next_node[unknown], back[unknown]] = node[unknown]
+        known = self._target[rows, node, action]
+        leads = np.where(next_node == node, WALL, next_node)
+        self._set(rows, node, action, leads, inferred=False)
+        if self._undo is None:
+            return
+        back = self._undo[action]
+        stale = (back >= 0) & (known >= 0) & (known != leads)
+        stale &= self._inferred[rows, known, back] & (self._target[rows, known, back] == node)
+        self._set(rows[stale], known[stale], back[stale], WALL, inferred=False)
+        new = (back >= 0) & (leads >= 0)
+        # what was walked itself is known better
+        new &= (self._target[rows, leads, back] < 0) | self._inferred[rows, leads, back]
+        self._set(rows[new], leads[new], back[new], node[new], inferred=True)
 
     def distance(self, start: Ints, goal: Ints) -> Steps:
         """Steps from start [B] to goal [B] over walked edges, [B]; inf where they are not joined."""
@@ -158,6 +176,10 @@ class Walked:
         to_goal = self._to_goal(node, goal)
         return towards(self._target, to_goal)[np.arange(len(node)), node]
 
+    def _set(self, rows: Ints, node: Ints, action: Ints, target: Ints | int, *, inferred: bool) -> None:
+        self._target[rows, node, action] = target
+        self._inferred[rows, node, action] = inferred
+
     def _to_goal(self, start: Ints, goal: Ints) -> Steps:
         self._grow(int(max(np.max(start), np.max(goal))) + 1, 1)
         return steps_to(self._target, goal)
@@ -167,6 +189,7 @@ class Walked:
         if nodes > n or actions > a:  # twice the nodes, so that it seldom grows
             more = ((0, 0), (0, max(nodes, 2 * n) - n if nodes > n else 0), (0, max(actions - a, 0)))
             self._target = np.pad(self._target, more, constant_values=WALL)
+            self._inferred = np.pad(self._inferred, more)
 
 
 def _from(matrix: Any, sources: Ints, *, min_only: bool = False) -> Steps:

@@ -26,6 +26,7 @@ __all__ = [
     "Shortest",
     "Uniform",
     "make",
+    "usual",
     "walk",
 ]
 
@@ -212,6 +213,15 @@ POLICIES: dict[str, Callable[[World], Policy]] = {
     "least_visited": LeastVisited,
     "object_seeking": ObjectSeeking,
 }
+
+
+def usual(world: World) -> str:
+    """The name of the walk that suits a world: "drifting" where actions have a direction, else "uniform"."""
+    try:
+        _drifting(world)
+    except ValueError:
+        return "uniform"
+    return "drifting"
 
 
 def _policy(policy: str | Policy | Function, world: World) -> Policy:

@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, get_args, get_origin, get_type_hints
 
 import networkx as nx
 import numpy as np
@@ -15,6 +15,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 Size = int | Sequence[int]
 
 MOST_OBJECTS = 1_000_000
+MOST_WORLDS = 1_000_000  # in a batch: a minute to begin, as each has a generator of its own
+MOST_PLACES = 20_000_000  # of all worlds of a batch: about 4 GB
+MOST_NUMBERS = 10 * MOST_PLACES  # or of what takes a tenth of a place
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)  # strict: the text "False" is no bool
 IN_WORDS: dict[Any, str] = {
     bool: "true or false",
@@ -55,11 +58,39 @@ def check_objects(objects: int) -> None:
         raise ValueError(f"objects is {objects}: a world needs at least 1 kind of object, {MOST_OBJECTS:,} at most")
 
 
+def check_batch(num_envs: int, each: int = 1, of: str = "places", most: int = MOST_PLACES) -> int:
+    """The number of worlds as an int; refuses, before memory is asked for, a batch that is none or that none holds.
+
+    Args:
+        num_envs: worlds of the batch.
+        each: how many places, or as much of something else, each of them holds.
+        of: what that is, and the settings that decide it.
+        most: how much of it all worlds together may hold.
+
+    Raises:
+        ValueError: no whole number of worlds, fewer than 1 or too many; too much in all of them together.
+    """
+    if not is_whole(num_envs) or not 1 <= num_envs <= MOST_WORLDS:
+        raise ValueError(f"a batch of {num_envs!r} worlds (num_envs): give a whole number, 1 to {MOST_WORLDS:,}")
+    if int(num_envs) * each > most:
+        raise ValueError(
+            f"num_envs is {num_envs:,}, and each world holds {each:,} {of}: a batch holds {most:,} at most, "
+            "so make the worlds smaller or fewer"
+        )
+    return int(num_envs)
+
+
+def check_most(name: str, value: float, most: float, unit: str = "") -> None:
+    """ValueError for a setting above the most that a world can be given."""
+    if value > most:
+        raise ValueError(f"{name} is {value:,}{unit}: give {most:,}{unit} at most")
+
+
 def size_range(name: str, size: Size, least: int = 2) -> tuple[int, int]:
     """A size, or a range of them, as (low, high).
 
     Raises:
-        ValueError: no whole numbers, a size below `least`, a range from high to low.
+        ValueError: no whole numbers, a size below `least` or beyond all memory, a range from high to low.
     """
     ends: Any = size if isinstance(size, list | tuple) else (size, size)
     if len(ends) != 2 or not all(isinstance(end, int | np.integer) for end in ends):
@@ -69,7 +100,13 @@ def size_range(name: str, size: Size, least: int = 2) -> tuple[int, int]:
         raise ValueError(f"{name} is {size!r}: a world is at least {least} places wide and high")
     if low > high:
         raise ValueError(f"{name} is {size!r}: a range runs from low to high; did you mean ({high}, {low})?")
+    check_most(name, high, MOST_PLACES // least)
     return low, high
+
+
+def is_whole(number: object) -> TypeGuard[int]:
+    """Whether this is an int, of Python or numpy; a bool is none."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _shared(world: type) -> dict[str, Any]:

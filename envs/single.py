@@ -6,11 +6,17 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.world import World
+from envs.state import State
+from envs.table import MultiDiGraph, Table
+from envs.world import Ints, World
 
 
 class SingleWorld(gymnasium.Env[Any, Any]):
-    """One world behind gymnasium's single interface: the vector world of batch 1, without its batch axis."""
+    """One world behind gymnasium's single interface: the vector world of batch 1, without its batch axis.
+
+    What it knows of itself is asked of `gymnasium.make(...).unwrapped`; what only some worlds offer (the doors of
+    rooms), of `unwrapped.world`, the batch, as row 0.
+    """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         name: World.metadata[name] for name in ("render_modes", "render_fps")
@@ -28,7 +34,7 @@ class SingleWorld(gymnasium.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start a new episode; returns the observation and `info` (see `World`) of the one row."""
         observation, info = self.world.reset(seed=seed, options=options)
-        self._np_random, self._np_random_seed = self.world.generators[0], self.world.seeds[0]
+        self._take_generator()
         return observation[0], _first(info)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -44,6 +50,32 @@ class SingleWorld(gymnasium.Env[Any, Any]):
     def close(self) -> None:
         """Free what the world holds."""
         self.world.close()
+
+    def table(self) -> Table:
+        """Where each action leads from each node of the world, as it is now."""
+        return self.world.table()
+
+    def graph(self) -> MultiDiGraph:
+        """The world as it is now, as a networkx graph (see `World.graph`)."""
+        return self.world.graph()
+
+    def landmarks(self) -> Ints:
+        """The nodes at which the landmark objects of the world lie."""
+        return self.world.landmarks()
+
+    def save(self) -> State:
+        """The exact state of the world, random streams included (see `World.save`)."""
+        return self.world.save()
+
+    def restore(self, state: State) -> tuple[Any, dict[str, Any]]:
+        """Go back to a saved state (see `World.restore`); returns the observation and `info` of the one row."""
+        observation, info = self.world.restore(state)
+        self._take_generator()
+        return observation[0], _first(info)
+
+    def _take_generator(self) -> None:
+        """Let gymnasium's `np_random` be the world's own generator."""
+        self._np_random, self._np_random_seed = self.world.generators[0], self.world.seeds[0]
 
 
 def _first(info: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The exact state of a world, kept in memory: what a search goes back to."""
 
+import reprlib
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from envs.world import Array, World
 
 State = dict[str, Any]
+PARTS = {"world", "arrays", "streams", "seeds"}
 PLAIN = (bool, int, float, str, tuple)  # constants of a world: what changes in its life is an array
 
 
@@ -27,7 +29,9 @@ def save(world: "World") -> State:
 
 
 def restore(world: "World", state: State) -> None:
-    """Put a saved state back; ValueError, and nothing changed, where it is of a world made otherwise."""
+    """Put a saved state back; ValueError, and nothing changed, where it is none or of a world made otherwise."""
+    if not isinstance(state, dict) or not state.keys() >= PARTS:
+        raise ValueError(f"{reprlib.repr(state)} is no state of a world: give what save() returned")
     shapes = {name: x.shape for name, x in _changing(world).items()}
     if state["world"] != world.made or shapes != {name: x.shape for name, x in state["arrays"].items()}:
         raise ValueError(f"a state of {state['world']} is none of {world.made}: restore it in a world made alike")

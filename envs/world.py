@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.settings import check_batch, is_whole
 from envs.state import State, describe, restore, save
 from envs.table import MultiDiGraph, Table
 
@@ -23,6 +24,7 @@ Ints = NDArray[np.int64]
 ALLOCENTRIC: Final = "dx, dy"  # cells, along east and north
 EGOCENTRIC: Final = "turn, advance"  # rad counter-clockwise, cells ahead
 NO_BODY: Final = "none"  # a relational world: nothing is felt, motion is always zero
+MOST_NOISE = 1_000_000.0  # cells or rad: float32 sums stay finite
 NOISE_BLOCK = 128  # ticks of noise drawn at once for a row: a call to a generator costs as much as 100 numbers
 
 
@@ -48,7 +50,11 @@ class World(VectorEnv[Array, Ints, Array], ABC):
     `table(row)` and `graph(row)` tell a row's world whole; `save` and `restore` keep the exact state of all rows.
 
     A world writes `_begin`, `_move`, `_observe`, `_truth`, `_frame` and `table`, `_outcome` if it pays or ends, and
-    `_objects_at` if its nodes hold objects.
+    `_objects_at` if its nodes hold objects. What it says of a row begins with `_check_row`, and one that asks for much
+    memory calls `check_batch` before `__init__`.
+
+    Raises:
+        ValueError: a batch of none or too many, noise that is negative or not finite, an unknown render_mode.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]  # each world adds "motion" and "actions"
@@ -70,13 +76,13 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         senses: Literal["place", "pose"] = "place",
         place_unit: str = "cells",
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"a batch of {num_envs} worlds: give 1 or more")
-        if not (motion_noise >= 0 and np.isfinite(motion_noise)):
-            raise ValueError(f"motion_noise is {motion_noise}: give 0 or a positive number (cells a step, rad a turn)")
+        self.num_envs = num_envs = check_batch(num_envs)
+        if not 0 <= motion_noise <= MOST_NOISE:
+            raise ValueError(
+                f"motion_noise is {motion_noise}: give a number, 0 to {MOST_NOISE:,.0f} (cells a step, rad a turn)"
+            )
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode is {render_mode!r}: a world offers "rgb_array" or None')
-        self.num_envs = num_envs
         self.render_mode = render_mode
         self.metadata = {  # type: ignore[misc]
             **World.metadata,
@@ -131,6 +137,7 @@ class World(VectorEnv[Array, Ints, Array], ABC):
 
     def landmarks(self, row: int = 0) -> Ints:
         """The nodes at which the landmark objects of a row's world lie; none by default."""
+        self._check_row(row, begun=False)
         return np.empty(0, np.int64)
 
     def _objects_at(self, row: int) -> Ints | None:
@@ -177,16 +184,19 @@ class World(VectorEnv[Array, Ints, Array], ABC):
 
         Raises:
             ValueError: an action outside the world's, with its row and the range.
+            RuntimeError: before the first reset.
         """
-        if not self.generators:
-            raise RuntimeError("the world has not begun: call reset() before step()")
+        self._check_begun("step()")
         motion, self._bump = self._move(self._checked(actions))
         self._motion = self._felt(motion) if self._motion_noise else motion
         return self._observe(), *self._outcome(), self._info()
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A picture a row, uint8 [height, width, 3], where `render_mode` is "rgb_array"."""
-        return tuple(self._frame(row) for row in range(self.num_envs)) if self.render_mode else None
+        if self.render_mode is None:
+            return None
+        self._check_begun("render()")
+        return tuple(self._frame(row) for row in range(self.num_envs))
 
     # ---- what a world knows of itself ----
 
@@ -194,7 +204,12 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         """A row's world as it is now, as a networkx graph (see `Table.graph`); nodes as in `info["node"]`.
 
         `envs.make("Graph-v0", ..., graph=world.graph())` is the same world again.
+
+        Raises:
+            ValueError: no such row; so, too, for all else that tells of a row.
+            RuntimeError: before the first reset; so, too, for all else that a reset decides.
         """
+        self._check_row(row)
         graph = self.table(row).graph(self._objects_at(row))
         graph.graph.update(actions=", ".join(self.metadata["actions"]), motion=self.metadata["motion"])
         return graph
@@ -204,15 +219,14 @@ class World(VectorEnv[Array, Ints, Array], ABC):
 
         It holds copies, and nothing but arrays and plain values in memory: worlds go on without touching it.
         """
-        if not self.generators:
-            raise RuntimeError("the world has not begun: call reset() before save()")
+        self._check_begun("save()")
         return save(self)
 
     def restore(self, state: State) -> tuple[Array, dict[str, Any]]:
         """Go back to a saved state, of this world or of another one made alike; returns observation and `info`.
 
         Raises:
-            ValueError: the state of a world of another kind, batch or other settings.
+            ValueError: what is no state, or that of a world of another kind, batch or other settings.
         """
         restore(self, state)
         return self._observe(), self._info()
@@ -233,6 +247,17 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         for row, numbers in zip(rows.tolist(), u, strict=True):
             self.generators[row].random(out=numbers)
         return u
+
+    def _check_begun(self, call: str) -> None:
+        if not self.generators:
+            raise RuntimeError(f"the world has not begun: call reset() before {call}")
+
+    def _check_row(self, row: int, *, begun: bool = True) -> None:
+        """Refuse a row that is not there, and any before the first reset, unless what is told is true before it."""
+        if not is_whole(row) or not 0 <= row < self.num_envs:
+            raise ValueError(f"row is {row!r}: the worlds of this batch are rows 0..{self.num_envs - 1}")
+        if begun:
+            self._check_begun("asking about a row")
 
     def _info(self) -> dict[str, Any]:
         node, place, heading = self._truth()
@@ -277,14 +302,18 @@ class World(VectorEnv[Array, Ints, Array], ABC):
     def _seed_of_each_row(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
+        if is_whole(seed):
             return range(int(seed), int(seed) + self.num_envs)
+        if isinstance(seed, int) or np.ndim(np.asarray(seed, object)) != 1:
+            raise ValueError(
+                f"seed is {seed!r}: give a whole number, 0 or more, or a list of {self.num_envs}, one a row"
+            )
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds for {self.num_envs} worlds: give one a row, or one int for all")
         return seed
 
 
 def _generator(row: int, seed: int | None) -> tuple[np.random.Generator, int]:
-    if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+    if seed is not None and (not is_whole(seed) or seed < 0):
         raise ValueError(f"row {row}: the seed is {seed!r}: give a whole number, 0 or more")
     return seeding.np_random(None if seed is None else int(seed))

@@ -59,7 +59,7 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
 
 def _compared(name: str, batch: int, step: Step, peer: Step, seconds: float, rounds: int) -> Row:
     ours, theirs = _steps_in(step, seconds), _steps_in(peer, seconds)
-    quartiles, mine, _ = paired(lambda: _repeat(peer, theirs), lambda: _repeat(step, ours), rounds)
+    quartiles, _, mine = paired(lambda: _repeat(peer, theirs), lambda: _repeat(step, ours), rounds)
     scale = ours / theirs  # from the time of all steps to that of one
     return _row(name, batch, batch * ours / mine, quartiles[1] * scale) | {
         "quartiles": f"{quartiles[0] * scale:.3g} to {quartiles[2] * scale:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 from rich.console import Console
 
 import agents
+import envs
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
 from cogarch.folder import RunFolder
 from cogarch.learning.train import resume, train
 from cogarch.learning.zero_shot import WINDOWS, evaluate
+from envs import policies
+from envs.world import NO_BODY
 
 TRAINED = Path("runs/bench")
 """Trainings are kept here and used again by the next bench: remove the folder to train anew."""
@@ -23,8 +27,7 @@ WIDTHS = (8, 12, 20, 30)
 NOISES = (0.0, 0.05)
 FIRST_STEPS = (0, 100)
 """A window of its own beside the others: as long as the walks of a training."""
-FIGURES = ("accuracy", "accuracy_without_way_back", "same", "frequent")
-COUNTS = ("events", "events_without_way_back")
+KINDS = ("", "_without_way_back", "_answerable")  # the last where moves compose
 
 Setting = tuple[str, str, str, dict[str, Any]]
 """Code, regime, agent, and the options of the world in which it is trained (on top of its own)."""
@@ -40,6 +43,11 @@ ROOMS: tuple[Setting, ...] = (
     ("rotor hexagonal", "motion given", "explorer", {"motion_noise": 0.05}),
     ("rotor hexagonal", "displacements learned", "learner", {}),
 )
+BODILESS: tuple[Setting, ...] = (
+    ("rotor hexagonal", "displacements learned", "learner", {}),
+    ("tem_t", "displacements learned", "tem_t", {}),
+    ("recurrent (LSTM)", "displacements learned", "recurrent", {}),
+)
 
 
 def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console) -> list[Row]:
@@ -51,11 +59,13 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     """
     squares = env in (None, "cogarch/Square-v0")
     rows = []
-    for code, regime, name, options in SQUARES if squares else ROOMS:
+    settings, policy = (SQUARES, None) if squares or env is None else _suited(env)
+    for code, regime, name, options in settings:
         for learned in (False, True):
             found: list[list[Row]] = []
             for seed in seeds:
                 agent, scores = agents.load(name), []
+                agent = agent.train_with(policy=policy) if policy else agent
                 about: Row = {"train_updates": 0, "train_seconds": 0.0}
                 if learned:
                     agent, about = trained(agent, None if squares else env, seed, options, quick, console)
@@ -71,10 +81,19 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
                     seen = squares and low <= int(row["env"].rpartition("x")[2]) <= high
                     scores.append(label | {"width_trained": seen and learned} | row)
                 found.append(scores)
-            rows += [over_seeds(same, (*FIGURES, "train_seconds"), COUNTS) for same in zip(*found, strict=True)]
+            kinds = [kind for kind in KINDS if f"accuracy{kind}" in found[0][0]]
+            figures = [*(f"accuracy{kind}" for kind in kinds), "same", "frequent", "train_seconds"]
+            counts = [f"events{kind}" for kind in kinds]
+            rows += [over_seeds(same, figures, counts) for same in zip(*found, strict=True)]
             console.print(f"{rows[-1]['code']}, {regime}: accuracy {rows[-1]['accuracy']:.3f} in the last window")
     untrained = {_key(row): row["accuracy"] for row in rows if not row["learned"]}
     return [{**row, "untrained": untrained[_key(row)]} for row in rows]
+
+
+def _suited(env: str) -> tuple[tuple[Setting, ...], str]:
+    """What learns in this world, and the policy by which it is walked."""
+    with contextlib.closing(envs.make(env, 1)) as world:
+        return BODILESS if world.metadata["motion"] == NO_BODY else ROOMS, policies.usual(world)
 
 
 def trained(

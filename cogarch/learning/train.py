@@ -111,7 +111,7 @@ def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> t
     """The bus that learns, and its modules with weights that a loss reaches; ValueError where there are none."""
     losses = agent.training.losses
     with contextlib.closing(envs.make(world, 1, **options)) as env:
-        policies.make(agent.training.policy, env)
+        policies.walk(env, agent.training.policy, 2, world_seeds=[0], policy_seed=seed)
         bus = agent.build(contracts(env), batch=agent.training.batch, seed=seed, learning=True)
     reach = bus.reach()
     for topic in losses:

@@ -22,6 +22,7 @@ from cogarch.config import Agent
 from cogarch.module import Messages
 from cogarch.run import SCORING_SEED, contracts, hear
 from envs import policies
+from envs.relational.questions import answerable
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -137,50 +138,51 @@ def evaluate(
     steps: int = 4096,
     seed: int = 0,
     world_seed: int = SCORING_SEED,
-    policy: str = "drifting",
+    policy: str | None = None,
     windows: Sequence[tuple[int, int]] = WINDOWS,
     together: int = 2,
 ) -> list[dict[str, Any]]:
     """Zero-shot accuracy by window of the walk, in worlds never trained on; one row a window.
 
     `walks` walks of `steps` ticks in worlds `world_seed`, `world_seed + 1`, ..., `together` of them at a time (a walk
-    of T ticks attends over T^2 pairs). Beside the map: `chance` (one over the number of objects, where counted),
-    `same` (predict what is seen now) and `frequent` (predict the view seen most often so far).
+    of T ticks attends over T^2 pairs), by `policies.usual` where no `policy` is named. Beside the map: `chance` (one
+    over the number of objects, where counted), `same` (predict what is seen now) and `frequent` (predict the view seen
+    most often so far). Where moves compose (a family tree, a line), `accuracy_answerable` is that at the events that
+    follow from moves made before (`envs.relational.questions`): "Bob's niece" is a child of his sibling.
     """
-    hits: list[tuple[Events, dict[str, Bools]]] = []
+    hits: list[tuple[dict[str, Bools], dict[str, Bools]]] = []
     for first in range(0, walks, together):
         n = min(together, walks - first)
         world = envs.make(env, n, **(options or {}))
         seeds = range(world_seed + first, world_seed + first + n)
-        walk = policies.walk(world, policy, steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first)
+        walk = policies.walk(
+            world, policy or policies.usual(world), steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first
+        )
         inputs, found = contracts(world), events_of(world, walk)
+        scored = {"": found.zero_shot, "_without_way_back": found.without_way_back}
+        if compositions := getattr(world, "compositions", None):
+            scored["_answerable"] = found.zero_shot & answerable(world, compositions, walk)
         world.close()
         bus = _holding(agent, steps).build(inputs, batch=n, seed=seed)
         seen = view_ids(walk["observation"])
         now = np.vstack([np.full((1, n), -1), seen[:-1]])
         guesses = {"accuracy": predict(bus, walk), "same": now == seen, "frequent": most_frequent(seen) == seen}
-        hits.append((found, guesses))
-    masks = {name: np.hstack([getattr(e, name) for e, _ in hits]) for name in ("zero_shot", "without_way_back")}
-    guessed = {name: np.hstack([g[name] for _, g in hits]) for name in ("accuracy", "same", "frequent")}
+        hits.append((scored, guesses))
+    masks, guessed = ({name: np.hstack([h[i][name] for h in hits]) for name in hits[0][i]} for i in (0, 1))
     values = inputs["env/observation"].values
     rows = []
     for a, b in windows:
         if a >= steps:
             continue
         at = slice(a, min(b, steps))
-        zero_shot, without = masks["zero_shot"][at], masks["without_way_back"][at]
-        rows.append(
-            {
-                "window": f"{a}-{min(b, steps)}",
-                "events": int(zero_shot.sum()),
-                "accuracy": accuracy(guessed["accuracy"][at], zero_shot),
-                "events_without_way_back": int(without.sum()),
-                "accuracy_without_way_back": accuracy(guessed["accuracy"][at], without),
-                "chance": 1 / values if values else float("nan"),
-                "same": accuracy(guessed["same"][at], zero_shot),
-                "frequent": accuracy(guessed["frequent"][at], zero_shot),
-            }
-        )
+        row: dict[str, Any] = {"window": f"{a}-{min(b, steps)}"}
+        for name, mask in masks.items():
+            row[f"events{name}"] = int(mask[at].sum())
+            row[f"accuracy{name}"] = accuracy(guessed["accuracy"][at], mask[at])
+        row["chance"] = 1 / values if values else float("nan")
+        for name in ("same", "frequent"):
+            row[name] = accuracy(guessed[name][at], masks[""][at])
+        rows.append(row)
     return rows
 
 

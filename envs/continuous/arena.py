@@ -2,20 +2,21 @@
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.continuous.trajectory import SmoothWalk, load_trajectory
+from envs.continuous.trajectory import LONGEST, SmoothWalk, load_trajectory
 from envs.drawing import draw
-from envs.settings import check_objects
+from envs.settings import MOST_NUMBERS, MOST_PLACES, check_batch, check_most, check_objects
 from envs.table import WALL, Table
 from envs.world import ALLOCENTRIC, NOISE_BLOCK, Array, Bools, Floats, Ints, World
 
 COMPASS = ("east", "northeast", "north", "northwest", "west", "southwest", "south", "southeast")
 FEATURES = 64  # random Fourier features of a field
+SHORTEST = 1e-6  # m, of a length
 PIXELS = 160  # longer side of the picture of a field
 
 
@@ -56,8 +57,9 @@ class Arena(World):
         render_mode: "rgb_array" or None.
 
     Raises:
-        ValueError: a length that is not positive, a field of fewer than 2 x 2 patches or of broken ones, a path that
-            does not fit the field, a setting without meaning for the kind of trajectory; what `load_trajectory` says.
+        ValueError: a length that is not positive, or out of all bounds; a field of fewer than 2 x 2 patches or of
+            broken ones; more patches, channels or draws than memory holds; a path that does not fit the field; a
+            setting without meaning for the kind of trajectory; what `load_trajectory` says.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Arena(World):
         width: float = 1.0,
         height: float = 1.0,
         cell: float = 0.05,
-        directions: int = 8,
+        directions: int = 4,
         step: float | None = None,
         trajectory: str | Path | list[list[float]] | None = None,
         start: Literal["drawn", "first"] = "drawn",
@@ -83,20 +85,28 @@ class Arena(World):
         free, smooth = trajectory is None, isinstance(trajectory, str) and trajectory == "smooth"
         _check_meaning(free, smooth, step=step, dt=dt, speed=speed, start=None if start == "drawn" else start)
         step = cell if step is None else step
-        lengths = {"cell": cell, "step": step, "length_scale": length_scale}
         check_objects(objects)
-        _check_numbers(directions, channels, lengths)
+        _check_numbers(
+            directions, channels, cell=cell, step=step, length_scale=length_scale, width=width, height=height
+        )
         self._columns, self._rows = _patches("width", width, cell), _patches("height", height, cell)
+        patches = self._columns * self._rows
+        check_most("width x height / cell²", patches, MOST_PLACES, " patches")
+        check_batch(num_envs, patches, "patches (width x height / cell²)", MOST_NUMBERS)
         self._size, self._cell = np.array([width, height], float), float(cell)
         angles = 2 * math.pi * np.arange(directions) / directions
         moves = step * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         self._moves = np.where(np.abs(moves) < 1e-12, 0.0, moves) if free else np.zeros((1, 2))
         names = COMPASS[:: 8 // directions] if directions in (4, 8) else [f"{a:g} degrees" for a in np.degrees(angles)]
         self._patchy = observation == "patches"
-        field = gymnasium.spaces.Box(-np.inf, np.inf, (channels,), np.float32)
+        space: gymnasium.Space[Any] = gymnasium.spaces.Discrete(objects)
+        if not self._patchy:
+            each = channels * FEATURES
+            check_batch(num_envs, each, f"numbers, {FEATURES} a channel (channels is {channels:,})", MOST_NUMBERS)
+            space = gymnasium.spaces.Box(-np.inf, np.inf, (channels,), np.float32)
         super().__init__(
             num_envs,
-            gymnasium.spaces.Discrete(objects) if self._patchy else field,
+            space,
             names if free else ("follow",),
             ALLOCENTRIC,
             motion_noise,
@@ -108,6 +118,8 @@ class Arena(World):
         self._walk = None
         if smooth:
             self._walk = SmoothWalk(width, height, 0.1 if dt is None else dt, 0.08 if speed is None else speed)
+            ahead = NOISE_BLOCK * self._walk.substeps * 2
+            check_batch(num_envs, ahead, f"draws for ticks to come (dt is {self._walk.dt:g} s)", MOST_NUMBERS)
             self._walkers = np.zeros((num_envs, 5))
             self._draws = np.empty((num_envs, NOISE_BLOCK, self._walk.substeps, 2))
             self._draws_used = np.full(num_envs, NOISE_BLOCK)
@@ -218,12 +230,13 @@ class Arena(World):
     def table(self, row: int = 0) -> Table:
         """The patches, and where a free step from the centre of each ends.
 
-        With the default step and 4 directions this is exact from anywhere: the body keeps its offset within the patch.
-        A step of one cell along a diagonal is felt as (0.71, 0.71) and ends in the diagonal patch when it begins at a
-        centre; from elsewhere it may end in one beside that. A step of half a cell or less stays in its patch: such a
-        table has no way from patch to patch. On a path or a walk the action decides nothing, and leads nowhere.
-        Shortest ways between places of an open field are straight lines, which no table of steps measures.
+        With the default step and directions this is exact from anywhere: the body keeps its offset within the patch.
+        With 8, a step of one cell along a diagonal is felt as (0.71, 0.71) and ends in the diagonal patch when it
+        begins at a centre; from elsewhere it may end in one beside that. A step of half a cell or less stays in its
+        patch: such a table has no way from patch to patch. On a path or a walk the action decides nothing, and leads
+        nowhere. Shortest ways between places of an open field are straight lines, which no table of steps measures.
         """
+        self._check_row(row, begun=False)  # it is constant
         centre = self._centres() * self._cell
         end = centre[:, None] + self._moves
         within = (end >= 0) & (end <= self._size)
@@ -260,7 +273,7 @@ class Arena(World):
 
 
 def _patches(name: str, size: float, cell: float) -> int:
-    patches = round(size / cell) if np.isfinite(size) else 0
+    patches = round(size / cell)
     if not np.isclose(patches * cell, size, rtol=1e-9, atol=0):
         raise ValueError(f"{name} is {size} m: give a whole number of cells of {cell} m")
     if patches < 2:
@@ -291,11 +304,11 @@ def _check_meaning(free: bool, smooth: bool, **given: object) -> None:
             raise ValueError(f"{name} is {value}, which means something only where trajectory is {needs[name]}")
 
 
-def _check_numbers(directions: int, channels: int, lengths: dict[str, float]) -> None:
+def _check_numbers(directions: int, channels: int, **lengths: float) -> None:
     if not 3 <= directions <= 360:
         raise ValueError(f"directions is {directions}: give 3 to 360")
     if channels < 1:
         raise ValueError(f"channels is {channels}: give 1 or more")
     for name, length in lengths.items():
-        if not (length > 0 and np.isfinite(length)):
-            raise ValueError(f"{name} is {length} m: give a positive number")
+        if not SHORTEST <= length <= LONGEST:
+            raise ValueError(f"{name} is {length} m: give a positive number, {SHORTEST:g} to {LONGEST:,.0f}")

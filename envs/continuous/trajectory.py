@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from envs.settings import did_you_mean
+from envs.settings import MOST_PLACES, check_most, did_you_mean
 
 Array = NDArray[np.float64]
 
 FRAME_RATE = 50.0  # Hz, of a file in cm that does not say
 FINEST = 0.02  # s; longer ticks are walked in steps no longer than this, a quarter of the turning's coherence time
+LONGEST = 1e6  # m; and the most that a constant of a smooth walk can be
+SLOWEST = 60.0  # s, a tick
+ZIPPED = (b"PK\x03\x04", b"PK\x05\x06")  # how an archive begins, and an empty one
 PACKAGED = ("sargolini", "tanni")  # recordings that ship with RatInABox
 
 
@@ -36,7 +39,7 @@ class SmoothWalk:
     two processes in standard deviations: rotation, pace.
 
     Raises:
-        ValueError: a constant that is not positive and finite.
+        ValueError: a constant that is not positive, or out of all bounds.
     """
 
     width: float  # m
@@ -50,8 +53,9 @@ class SmoothWalk:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not (value > 0 and np.isfinite(value)):
-                raise ValueError(f"{name} of a smooth walk is {value}: give a positive number")
+            most = SLOWEST if name == "dt" else LONGEST
+            if not 0 < value <= most:
+                raise ValueError(f"{name} of a smooth walk is {value}: give a positive number, {most:,.0f} at most")
 
     @property
     def substeps(self) -> int:
@@ -108,13 +112,16 @@ def smooth_walk(
     walks: B of them at once, [B, T, 2]. constants: those of `SmoothWalk`, such as `speed` (m/s).
 
     Raises:
-        ValueError: a constant that is not positive; fewer than 2 samples; fewer than 1 walk.
+        ValueError: a constant that is not positive; fewer than 2 samples, or more than memory holds; fewer than 1 walk.
     """
-    walk, ticks, batch = SmoothWalk(width, height, dt, **constants), round(seconds / dt), 1 if walks is None else walks
-    if ticks < 2:
-        raise ValueError(f"{seconds} s at {dt} s a sample make {ticks} samples: a walk has 2 or more")
+    walk, batch = SmoothWalk(width, height, dt, **constants), 1 if walks is None else walks
     if batch < 1:
         raise ValueError(f"walks is {walks}: give 1 or more, or None for one without a batch axis")
+    check_most(f"walks ({batch:,}) x steps in a tick", batch * walk.substeps, MOST_PLACES)
+    _check_samples(seconds, dt, batch)
+    ticks = round(seconds / dt)
+    if ticks < 2:
+        raise ValueError(f"{seconds} s at {dt} s a sample make {ticks} samples: a walk has 2 or more")
     path = np.empty((batch, ticks, 2))
     state = walk.begin(rng.random((batch, 3)), rng.standard_normal((batch, 2)))
     path[:, 0] = state[:, :2]
@@ -164,10 +171,17 @@ def load_trajectory(
         raise ValueError(f"dt is {dt} s: give a positive number, or None for the samples as they are")
     if t is None:
         raise ValueError(f"{name} has no times, so dt means nothing: give three columns, t, x, y, or leave dt out")
+    _check_samples(float(t[-1]) - float(t[0]), dt)
     samples = math.floor((t[-1] - t[0]) / dt + 1e-6) + 1
     if samples < 2:
         raise ValueError(f"{name} lasts {t[-1] - t[0]:g} s: too short for samples {dt:g} s apart")
     return _at(t[0] + dt * np.arange(samples), t, path)
+
+
+def _check_samples(seconds: float, dt: float, walks: int = 1) -> None:
+    if not seconds * walks <= MOST_PLACES * dt:  # NaN is refused, too
+        of = f" of {walks:,} walks" if walks > 1 else ""
+        raise ValueError(f"dt is {dt:g} s, for {seconds:g} s{of}: memory holds {MOST_PLACES:,} samples at most")
 
 
 def _at(times: Array, t: Array, path: Array) -> Array:
@@ -196,12 +210,16 @@ def _named(source: str | Path) -> Path:
 def _read(file: Path) -> tuple[Array | None, Array]:
     try:
         with file.open("rb") as opened:  # np.load leaves its own handle open where it fails
+            if opened.read(4) not in ZIPPED or not zipfile.is_zipfile(opened):
+                raise ValueError("it is not an .npz file, or one cut short")
+            opened.seek(0)
             data = np.load(opened, allow_pickle=False)
-            if isinstance(data, np.ndarray):
-                raise ValueError("it holds one array without a name")
             arrays = {key: data[key] for key in data.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} does not open as a plain .npz file of arrays: {error}") from error
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("it holds what is no array")
+    except Exception as error:  # of a damaged file: of zipfile, its decompressors, numpy and the system
+        why = str(error) or "it ends too soon"
+        raise ValueError(f"{file} does not open as a plain .npz file of arrays: {why}") from error
     if {"t", "pos"} <= set(arrays):
         t, columns, unit = arrays["t"], [arrays["pos"]], 1.0
     elif {"x", "y"} <= set(arrays):
@@ -232,6 +250,11 @@ def _check(name: str, t: Array | None, path: Array) -> None:
         raise ValueError(f"{name} has shape {list(path.shape)}: a path is [T, 2] (x, y) or [T, 3] (t, x, y)")
     if len(path) < 2:
         raise ValueError(f"{name} has too few samples, {len(path)}: a path has 2 or more")
-    if t is not None and not (np.isfinite(t).all() and (np.diff(t) > 0).all()):
-        at = int(np.flatnonzero(~np.isfinite(t) | np.r_[False, np.diff(t) <= 0])[0])
-        raise ValueError(f"{name}: times must be finite and rise, and t[{at}] = {t[at]} s does not: sort them first")
+    if t is not None:
+        rises = np.r_[True, t[1:] > t[:-1]]
+        if not np.isfinite(t).all():
+            at = int(np.flatnonzero(~np.isfinite(t))[0])
+            raise ValueError(f"{name}: times must be finite, and t[{at}] is {t[at]} s: leave out such samples")
+        if not rises.all():
+            at = int(rises.argmin())
+            raise ValueError(f"{name}: times must rise, and t[{at}] is {t[at]} s after {t[at - 1]} s: sort them first")

@@ -15,6 +15,7 @@ from envs.minigrid import missions
 from envs.minigrid import state as episode_state
 from envs.minigrid.ids import unavailable
 from envs.minigrid.views import OBSERVATIONS, Observation, look
+from envs.settings import check_batch, check_most
 from envs.table import CLOSED, WALL, Table
 from envs.world import EGOCENTRIC, Array, Bools, Floats, Ints, World
 
@@ -75,6 +76,8 @@ class MiniGrid(World):
             raise ValueError(f"observation is {observation!r}: give one of {', '.join(OBSERVATIONS)}")
         if tile_size < 1:
             raise ValueError(f"tile_size is {tile_size}: give 1 or more pixels")
+        check_most("tile_size", tile_size, 128, " pixels")
+        check_most("num_envs of MiniGrid", check_batch(num_envs), 10_000)
         if reason := unavailable().get(env_id):
             raise ValueError(reason)
         first = _make(env_id)
@@ -188,13 +191,13 @@ class MiniGrid(World):
         """Where each action leads from each pose in a row's layout as it is now: its doors, and its objects at rest.
 
         An action that is no move (pickup, drop, toggle, done) stays at its node. Nothing leads into, or out of, a cell
-        that is walled, shut or taken by an object.
+        that is walled, shut or taken by an object, or lava that would end the episode (`endless=False`).
         """
+        self._check_row(row)
         actions = self.metadata["actions"]
-        refusal = np.array([_refusal(cell) for cell in self._envs[row].grid.grid])
-        refusal = refusal.reshape(self._height, self._width)[
-            ::-1
-        ].ravel()  # of each cell, y up; 0 where it can be entered
+        refusals = [_refusal(cell, self._endless) for cell in self._envs[row].grid.grid]
+        # of each cell, y up; 0 where it can be entered
+        refusal = np.array(refusals).reshape(self._height, self._width)[::-1].ravel()
         cell, quarter = np.divmod(np.arange(len(refusal) * 4), 4)
         x, y = cell % self._width, cell // self._width
         ahead_x, ahead_y = x + AHEAD_X[quarter], y + AHEAD_Y[quarter]
@@ -257,8 +260,8 @@ def _varies(mission_space: Any) -> bool:
     )
 
 
-def _refusal(cell: Any) -> int:
-    if cell is None or cell.can_overlap():
+def _refusal(cell: Any, endless: bool) -> int:
+    if cell is None or (cell.can_overlap() and (endless or cell.type != "lava")):
         return 0
     return CLOSED if isinstance(cell, Door) else WALL
 

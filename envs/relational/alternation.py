@@ -3,10 +3,12 @@
 import numpy as np
 
 from envs.relational.relational import Relational, make_table
+from envs.settings import check_most
 from envs.table import CLOSED, WALL, Table
 from envs.world import ALLOCENTRIC, Bools, Ints
 
 ACTIONS = ("forward", "left", "right")
+LONGEST = 10_000  # stem or arm
 
 
 class Alternation(Relational):
@@ -30,7 +32,7 @@ class Alternation(Relational):
     cell, motion is "dx, dy".
 
     Raises:
-        ValueError: a stem or an arm too short.
+        ValueError: a stem or an arm too short or too long.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Alternation(Relational):
             raise ValueError(f"stem is {stem}: it has at least 2 positions, where the arms meet and where they part")
         if arm < 1:
             raise ValueError(f"arm is {arm}: an arm lies at least 1 cell from the stem")
+        check_most("stem", stem, LONGEST)
+        check_most("arm", arm, LONGEST)
         table, position, pays = alternation_table(stem, arm, forced)
         super().__init__(
             num_envs,

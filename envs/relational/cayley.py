@@ -2,11 +2,10 @@
 
 from typing import Literal
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.relational.graph_table import AnyGraph, layout
+from envs.relational.layout import layout
 from envs.relational.relational import Relational, make_table
 from envs.table import Table
 from envs.world import NO_BODY
@@ -93,9 +92,8 @@ def cayley_table(group: Group, n: int | None = None, m: int | None = None) -> Ta
                 elements.append(product)
                 words.append(name if node == 0 else f"{words[node]} {name}")
             targets[-1].append(node_of[product.tobytes()])
-    neighbours: AnyGraph = nx.empty_graph(len(elements))
-    neighbours.add_edges_from((node, to) for node, leaving in enumerate(targets) for to in leaving)
-    return make_table(tuple(actions), np.array(targets), layout(neighbours), tuple(words), body=False)
+    target = np.array(targets)
+    return make_table(tuple(actions), target, layout(target), tuple(words), body=False)
 
 
 def _generators(group: Group, n: int | None, m: int | None) -> tuple[list[Matrix], int | Matrix]:

@@ -16,9 +16,10 @@ class Graph(Relational):
             file, or else of an edge list (`from to action`, one move a line), or the name of an example: "karate"
             (Zachary 1977, friends in a club) or "florentine" (Padgett and Ansell 1993, families by marriage), whose
             action k leads to the k-th neighbour.
-        label: the edge attribute that names the action. An undirected edge needs a name each way: `label` leads from
-            the node that comes first in `list(graph)` to the other, `back` returns. None: action k leads to the k-th
-            neighbour in sorted order, so that an action has no meaning of its own: to be asked for.
+        label: the edge attribute that names the action: text without ", ", or a number. An undirected edge needs a name
+            each way: `label` leads from the node that comes first in `list(graph)` to the other, `back` returns. None:
+            action k leads to the k-th neighbour in sorted order, so that an action has no meaning of its own: to be
+            asked for.
         objects: kinds of objects; each node holds one, drawn with replacement anew each episode, unless the nodes have
             an attribute `object` (0..objects-1).
         start: node at which every episode begins; None: any node.
@@ -27,7 +28,7 @@ class Graph(Relational):
 
     Observation `Discrete(objects)`; actions the labels in sorted order, a bump where the node has no such edge; node =
     rank in `list(graph)`; never ends, never pays. Where the nodes have attributes `x` and `y` (or `pos`), place is
-    those and motion "dx, dy" is their difference; else place is a layout to draw by (Kamada-Kawai, mean edge 1) and the
+    those and motion "dx, dy" is their difference; else place is a layout to draw by (mean edge 1, see `layout`) and the
     unit of motion is "none": a graph has no body. What `World.graph` writes is read as the same world again: the
     graph's attributes `actions` (their order, "east, north, ...") and `motion` (the unit; felt as the edges'
     `motion_0`, `motion_1`), the nodes' `heading` and `name`.

@@ -1,6 +1,5 @@
 """From a networkx graph, or a file of one, to a table of moves; every fault of a graph is named here."""
 
-import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,8 +9,9 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.relational.layout import layout
 from envs.relational.relational import differences
-from envs.settings import did_you_mean
+from envs.settings import MOST_OBJECTS, MOST_PLACES, did_you_mean
 from envs.table import WALL, Table
 from envs.world import ALLOCENTRIC, EGOCENTRIC, NO_BODY
 
@@ -22,6 +22,7 @@ else:
 
 Node = Any
 Action = Any
+FARTHEST = 1e30  # differences of places, and their squares' roots, stay within float32
 NO_LABEL = "label=None (from the shell: -o label=none)"
 
 
@@ -29,6 +30,7 @@ EXAMPLES: dict[str, Callable[[], AnyGraph]] = {
     "karate": nx.karate_club_graph,
     "florentine": nx.florentine_families_graph,
 }
+SEPARATOR = ", "  # of the actions, as `World.graph` writes them
 
 
 def graph_table(
@@ -41,8 +43,9 @@ def graph_table(
         unit of motion.
 
     Raises:
-        ValueError: not a graph, too small, not connected, moves without or with contradicting labels, coordinates or
-            objects on some nodes only; with the names of nodes and the mend.
+        ValueError: not a graph, too small or too large, not connected, moves without labels, with labels that are no
+            names or contradict each other, coordinates or objects on some nodes only; with the names of nodes and the
+            mend.
         OSError: a file that is not there or cannot be read.
     """
     if isinstance(graph, str) and graph in EXAMPLES:
@@ -57,6 +60,11 @@ def graph_table(
     moves = _numbered_moves(graph) if label is None else _labelled_moves(graph, label)
     actions = _actions(graph, _in_order(dict.fromkeys(action for leaving in moves.values() for action in leaving)))
 
+    if len(graph) * len(actions) > MOST_PLACES:
+        raise ValueError(
+            f"the graph has {len(graph):,} nodes and {len(actions):,} actions: their product is at most "
+            f"{MOST_PLACES:,}; keep a part, graph.subgraph(nodes), or use fewer labels"
+        )
     node_at = {node: i for i, node in enumerate(graph)}
     action_at = {action: i for i, action in enumerate(actions)}
     target = np.full((len(graph), len(actions)), WALL, np.int64)
@@ -76,7 +84,7 @@ def graph_table(
     elif place is not None:
         motion = differences(target, place)
     names = tuple(str(data.get("name", node)) for node, data in graph.nodes.items())
-    place = layout(graph) if place is None else place
+    place = layout(target) if place is None else place
     return Table(actions, target, place, motion, heading, names), _own_objects(graph), unit
 
 
@@ -166,6 +174,11 @@ def _labelled_moves(graph: AnyGraph, label: str) -> dict[Node, dict[Action, Node
     moves: dict[Node, dict[Action, Node]] = {node: {} for node in graph}
 
     def add(a: Node, b: Node, action: Action) -> None:
+        if not isinstance(action, str | int | float | np.number) or SEPARATOR in str(action):
+            raise ValueError(
+                f"the edge from {a!r} to {b!r} is labelled {action!r}: give text without {SEPARATOR!r} (it parts the "
+                f"actions in the graph that a world writes), or a number"
+            )
         other = moves[a].setdefault(action, b)
         if other != b:
             raise ValueError(
@@ -197,7 +210,7 @@ def _actions(graph: AnyGraph, labels: list[Action]) -> tuple[str, ...]:
         raise ValueError(f"two actions read alike ({', '.join(map(repr, labels))}): label all edges with one type")
     if "actions" not in graph.graph:
         return names
-    ordered = tuple(str(graph.graph["actions"]).split(", "))
+    ordered = tuple(str(graph.graph["actions"]).split(SEPARATOR))
     if len(set(ordered)) < len(ordered) or not set(names) <= set(ordered):
         raise ValueError(
             f"the graph's attribute 'actions' is {', '.join(ordered)!r}: name every action once, in order "
@@ -231,8 +244,8 @@ def _finite(values: Any, what: str, n: int = 2) -> list[float]:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError):
         numbers = []
-    if len(numbers) != n or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{what} {values!r}: give {n} finite number{'s' * (n > 1)}")
+    if len(numbers) != n or not all(abs(number) < FARTHEST for number in numbers):
+        raise ValueError(f"{what} {values!r}: give {n} finite number{'s' * (n > 1)}, below {FARTHEST:g}")
     return numbers
 
 
@@ -241,8 +254,8 @@ def _own_objects(graph: AnyGraph) -> NDArray[np.int64] | None:
         return None
     objects = _of_every_node(graph, "object")
     for node, held in zip(graph, objects, strict=True):
-        if not isinstance(held, int | np.integer) or held < 0:
-            raise ValueError(f"node {node!r} holds object {held!r}: give a whole number, 0 or more")
+        if not isinstance(held, int | np.integer) or not 0 <= held < MOST_OBJECTS:
+            raise ValueError(f"node {node!r} holds object {held!r}: give a whole number, 0 to {MOST_OBJECTS - 1:,}")
     return np.array(objects, np.int64)
 
 
@@ -253,18 +266,6 @@ def _of_every_node(graph: AnyGraph, name: str) -> list[Any]:
             f"{len(lacking)} of {len(graph)} nodes have no {name!r} (such as {lacking[0]!r}): give it to all or none"
         )
     return [data[name] for _, data in graph.nodes(data=True)]
-
-
-def layout(graph: AnyGraph) -> NDArray[np.float32]:
-    """Places for a graph without any, to draw it: Kamada and Kawai (1989), an edge 1 cell long on average."""
-    simple: AnyGraph = nx.Graph()
-    simple.add_nodes_from(graph)
-    simple.add_edges_from((a, b) for a, b in graph.edges() if a != b)
-    # from rings of equal distance to the first node: from one ring of all nodes it often ends up folded
-    rings = nx.shell_layout(simple, nlist=list(nx.bfs_layers(simple, next(iter(simple)))), rotate=0.3)
-    places = nx.kamada_kawai_layout(simple, pos=rings, weight=None)
-    length = np.mean([np.linalg.norm(places[a] - places[b]) for a, b in simple.edges()])
-    return np.array([places[node] / length for node in graph], np.float32)
 
 
 def _in_order(items: Iterable[Any]) -> list[Any]:

@@ -3,7 +3,10 @@
 import numpy as np
 
 from envs.relational.relational import Relational, make_table
+from envs.settings import check_most
 from envs.world import ALLOCENTRIC
+
+MOST_NODES = 1_000_000
 
 
 class Loop(Relational):
@@ -26,7 +29,7 @@ class Loop(Relational):
     a little shorter than a cell.
 
     Raises:
-        ValueError: too few laps or positions.
+        ValueError: too few laps or positions, or too many.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Loop(Relational):
             raise ValueError(f"laps is {laps}: a reward comes after at least 1 lap")
         if length < 3:
             raise ValueError(f"length is {length}: a ring has at least 3 positions")
+        check_most("laps * length", laps * length, MOST_NODES)
         node = np.arange(laps * length)
         position = node % length
         angle = 2 * np.pi * position / length

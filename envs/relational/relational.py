@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from envs.drawing import draw
-from envs.settings import check_objects
+from envs.settings import check_batch, check_objects
 from envs.table import Table
 from envs.world import ALLOCENTRIC, NO_BODY, Array, Bools, Floats, Ints, World
 
@@ -30,7 +30,7 @@ class Relational(World):
         place_unit: unit of `place`.
 
     Raises:
-        ValueError: fewer than one kind of object; a start that is no node.
+        ValueError: fewer than one kind of object; a start that is no node; more positions than memory holds.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class Relational(World):
         place_unit: str = "cells",
     ) -> None:
         check_objects(objects)
+        positions = int(position.max()) + 1 if position is not None else len(table)
+        check_batch(num_envs, positions, "positions")
         if start is not None and not 0 <= start < len(table):
             raise ValueError(f"start is {start}: give a node, 0 to {len(table) - 1}, or None for any")
         space = gymnasium.spaces.Discrete(objects + visible_reward)
@@ -67,7 +69,7 @@ class Relational(World):
         self._objects = objects
         self._has_body = motion != NO_BODY
         nodes = np.arange(len(table))
-        self._positions = int(position.max()) + 1 if position is not None else len(table)
+        self._positions = positions
         column = nodes if position is None else position.copy()
         if visible_reward and pays is not None:
             column[pays] = self._positions  # the column after the last position holds the reward's own object
@@ -89,6 +91,7 @@ class Relational(World):
 
     def table(self, row: int = 0) -> Table:
         """Where each action leads from each node: the same table for every row, read-only."""
+        self._check_row(row, begun=False)
         return self._table
 
     def _begin(self, rows: Ints) -> None:
@@ -122,9 +125,13 @@ class Relational(World):
 
     def _frame(self, row: int) -> NDArray[np.uint8]:
         place = self._table.place
-        distance, _ = KDTree(np.unique(place, axis=0)).query(place, k=2)  # to itself, and to the nearest other place
+        distinct = np.unique(place, axis=0)
+        nearest = 1.0  # distance of a place to the nearest other one
+        if len(distinct) > 1:
+            nearest = float(np.median(np.asarray(KDTree(distinct).query(place, k=2)[0])[:, 1]))
+        radius = max(0.4 * nearest, float(np.ptp(place, axis=0).max()) / 200)  # seen, however many there are
         angle = np.linspace(0, 2 * np.pi, 24)
-        disc = 0.4 * np.median(np.asarray(distance)[:, 1]) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        disc = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         x, y = place[self._node[row]].tolist()
         return draw(place, self._objects_at(row), disc, (x, y), place[self._table.edges[:, [0, 2]]])
 

@@ -30,6 +30,8 @@ class Hex(Lattice):
             lattice can be given.
     """
 
+    _measures = "edge, or width x height"
+
     def __init__(
         self,
         num_envs: int = 1,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.drawing import draw
-from envs.settings import check_objects
+from envs.settings import check_batch, check_objects
 from envs.spatial.geometry import Geometry
 from envs.spatial.view import View
 from envs.table import CLOSED, WALL, Table
@@ -60,6 +60,7 @@ class Lattice(World):
     """
 
     _thick = False  # whether walls are as wide as places
+    _measures = "width x height"  # the settings that decide how many places there are
 
     def __init__(
         self, num_envs: int, geometry: Geometry, shape: tuple[int, int], least: int, settings: LatticeSettings
@@ -67,12 +68,16 @@ class Lattice(World):
         """shape: rows and columns of the largest layout; least: places of the smallest."""
         s: LatticeSettings = {**DEFAULTS, **settings}
         _check(s, least)
+        num_envs = check_batch(num_envs, shape[0] * shape[1], f"places ({self._measures})")
         directions = len(geometry.steps)
         self._egocentric = s["body"] == "egocentric"
         self._objects, self._n_landmarks, self._borders = s["objects"], s["landmarks"], s["borders"]
         self._pays, self._endless, self._stays = s["goal"], s["endless"], s["stay"]
         senses = s["objects"] + (LANDMARKS if s["landmarks"] else 0) + ((2**directions - 1) if s["borders"] else 0)
-        self._view = None if s["view"] is None else View(geometry, s["view"], self._egocentric)
+        self._view = None
+        if s["view"] is not None:
+            self._view = View(geometry, s["view"], self._egocentric)
+            check_batch(num_envs, s["view"] ** 2, f"positions in sight (view is {s['view']})")
         super().__init__(
             num_envs,
             gymnasium.spaces.Discrete(senses) if self._view is None else self._view.space(senses),
@@ -239,6 +244,7 @@ class Lattice(World):
     # ---- what a world knows of itself ----
 
     def table(self, row: int = 0) -> Table:
+        self._check_row(row)
         own = self._own(row)
         target = self._target.reshape(self.num_envs * self._most, -1)[own]
         target = np.where(target < 0, target, target - self._first[row])
@@ -259,11 +265,13 @@ class Lattice(World):
     def landmarks(self, row: int = 0) -> Ints:
         if not self._n_landmarks:
             return super().landmarks(row)
+        self._check_row(row)
         senses = self._objects_at(row)
         return np.flatnonzero((senses >= self._objects) & (senses < self._objects + LANDMARKS))
 
     def goal(self, row: int = 0) -> Ints:
         """The nodes at which the goal of a row's world is reached; none where it has none."""
+        self._check_row(row, begun=self._pays)
         if not self._pays:
             return np.empty(0, np.int64)
         goal: Ints = self._goal[[row]] - self._first[row]
@@ -272,6 +280,7 @@ class Lattice(World):
 
     def walls(self, row: int = 0) -> NDArray[np.float64]:
         """The walls of a row's world, closed doors included, each once, as lines [W, 2, 2] on the plane, in cells."""
+        self._check_row(row)
         lines = self._sides(row, WALL, CLOSED)
         middles = lines.mean(axis=1).round(3) + 0.0  # no two walls have the same
         _, once = np.unique(middles, axis=0, return_index=True)

@@ -4,10 +4,10 @@ from typing import Literal, Unpack
 
 import numpy as np
 
-from envs.settings import Size, size_range
+from envs.settings import Size, check_most, size_range
 from envs.spatial.geometry import SQUARE
 from envs.spatial.lattice import Lattice, LatticeSettings
-from envs.spatial.passages import SpanningTrees, depth_first, kruskal, neighbours, part, uniform
+from envs.spatial.passages import MOST_CELLS, SpanningTrees, depth_first, kruskal, neighbours, part, uniform
 from envs.world import Bools, Ints
 
 GENERATORS: dict[str, SpanningTrees] = {"depth_first": depth_first, "kruskal": kruskal, "uniform": uniform}
@@ -57,6 +57,7 @@ class Maze(Lattice):
         self._thick, self._generator, self._loops = walls == "cells", GENERATORS[generator], loops
         (least_w, most_w), (least_h, most_h) = self._widths, self._heights or self._widths
         self._cells = most_h, most_w
+        check_most(f'width x height of a maze by "{generator}"', most_w * most_h, MOST_CELLS[self._generator], " cells")
         least = least_w * (least_h if self._heights else least_w)
         if self._thick:
             least = 2 * least - 1  # and a passage less than cells

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from envs.settings import MOST_PLACES
 from envs.table import WALL
 from envs.world import Bools, Ints
 
@@ -74,6 +75,10 @@ def kruskal(draw: Draw, rows: Ints, inside: Bools) -> Bools:
     passages[:] = False
     passages.reshape(-1, 2)[low, (high - low == inside.shape[2]).astype(np.int64)] = True
     return passages
+
+
+MOST_CELLS: dict[SpanningTrees, int] = {depth_first: 1_000_000, uniform: 250_000, kruskal: MOST_PLACES}
+"""Of a grid: the walks of two generators go a cell at a time, which takes up to a minute for so many."""
 
 
 def neighbours(inside: Bools) -> Bools:

@@ -4,10 +4,10 @@ from typing import Literal, Unpack
 
 import numpy as np
 
-from envs.settings import Size, size_range
+from envs.settings import Size, check_most, is_whole, size_range
 from envs.spatial.geometry import SQUARE
 from envs.spatial.lattice import Lattice, LatticeSettings
-from envs.spatial.passages import neighbours, part, uniform
+from envs.spatial.passages import MOST_CELLS, neighbours, part, uniform
 from envs.table import CLOSED
 from envs.world import Bools, Ints
 
@@ -34,10 +34,17 @@ class Rooms(Lattice):
     goals and landmarks lie in rooms, never in a door. A closed door refuses the step into it; who stands in a door
     (walls as cells) can leave it.
 
+    A door is a bottleneck (`envs.coverage.bottlenecks`) where the way round it takes 8 steps or more. There is no way
+    round in one line of rooms, or with doors="tree". Else it leads through four rooms, and past doors in the middle it
+    takes 4 size - 1 steps (walls as cells: 4 size + 3): all doors count, but between thin-walled rooms of size 2 none
+    does. Doors at random places may lie so near to each other that some do not count, at any size.
+
     Raises:
         ValueError: fewer than two rooms, a size below 2, a range from high to low, more closed doors than can be,
             an unknown choice, and what no lattice can be given.
     """
+
+    _measures = "columns x rows of rooms of size x size"
 
     def __init__(
         self,
@@ -58,6 +65,7 @@ class Rooms(Lattice):
                 raise ValueError(f"{name} is {given!r}: give " + " or ".join(f'"{choice}"' for choice in choices[name]))
         if columns < 1 or rows < 1 or columns * rows < 2:
             raise ValueError(f"{columns} columns and {rows} rows of rooms: give 1 or more of each, 2 rooms or more")
+        check_most("columns x rows", columns * rows, MOST_CELLS[uniform], " rooms")
         self._rooms = np.ones((1, rows, columns), np.bool_)
         self._rooms.setflags(write=False)
         self._tree, self._thick = doors == "tree", walls == "cells"
@@ -72,10 +80,11 @@ class Rooms(Lattice):
         self._sizes = low, high = size_range("size", size)
         shape = (rows * (high + self._thick) - self._thick, columns * (high + self._thick) - self._thick)
         super().__init__(num_envs, SQUARE, shape, columns * rows * low**2, settings)
-        self.size = np.zeros(num_envs, np.int64)
-        self._room = np.full(num_envs * self._most, -1)  # of each place
-        self._into = np.zeros((num_envs, n_doors, 2), np.int64)  # the moves into each door, in the flat table of moves
-        self._beyond = np.zeros((num_envs, n_doors, 2), np.int64)  # where they lead while it is open
+        self.size = np.zeros(self.num_envs, np.int64)
+        self._room = np.full(self.num_envs * self._most, -1)  # of each place
+        # the moves into each door, in the flat table of moves
+        self._into = np.zeros((self.num_envs, n_doors, 2), np.int64)
+        self._beyond = np.zeros((self.num_envs, n_doors, 2), np.int64)  # where they lead while it is open
 
     # ---- for users ----
 
@@ -84,6 +93,7 @@ class Rooms(Lattice):
 
         Places are the nodes of an allocentric body; the place of an egocentric one's node is `node // 4`.
         """
+        self._check_row(row)
         return self._room[self._own(row)].copy()
 
     def doors(self, row: int = 0) -> Ints:
@@ -92,7 +102,7 @@ class Rooms(Lattice):
 
         Doors are in order of the room west or south of them, its eastern before its northern. Places as in `rooms`.
         """
-        self._check_begun()
+        self._check_row(row)
         sides: Ints = self._into[row] // 4 - self._first[row]
         return sides
 
@@ -116,18 +126,11 @@ class Rooms(Lattice):
         self._target[moves] = self._beyond[row, door]
 
     def _moves_into(self, row: int, door: int) -> Ints:
-        self._check_begun()
-        if not (0 <= row < self.num_envs and 0 <= door < self._into.shape[1]):
-            raise ValueError(
-                f"row {row} has no door {door}: there are rows 0..{self.num_envs - 1} "
-                f"with doors 0..{self._into.shape[1] - 1} each"
-            )
+        self._check_row(row)
+        if not is_whole(door) or not 0 <= door < self._into.shape[1]:
+            raise ValueError(f"door is {door!r}: row {row} has doors 0..{self._into.shape[1] - 1}")
         moves: Ints = self._into[row, door]
         return moves
-
-    def _check_begun(self) -> None:
-        if not self.generators:
-            raise RuntimeError("the world has no doors yet: call reset() first")
 
     # ---- layouts ----
 

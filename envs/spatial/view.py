@@ -9,6 +9,7 @@ from envs.table import CLOSED, WALL
 
 KINDS = ("unseen", "wall", "closed door", "place", "goal")
 PLACE, GOAL = 3, 4
+MOST_VIEW = 63  # places from side to side: what is seen takes memory as the square of it, and as the batch
 assert (KINDS[-WALL], KINDS[-CLOSED]) == ("wall", "closed door")  # a refused move tells the kind
 ROWS = 512  # are looked from at once: what they need stays in the processor's cache
 
@@ -38,8 +39,10 @@ class View:
     """
 
     def __init__(self, geometry: Geometry, size: int, egocentric: bool) -> None:
-        if size < 3 or size % 2 == 0:
-            raise ValueError(f"view is {size}: give an odd number, 3 or more, or None to sense the object underfoot")
+        if not 3 <= size <= MOST_VIEW or size % 2 == 0:
+            raise ValueError(
+                f"view is {size}: give an odd number, 3 to {MOST_VIEW}, or None to sense the object underfoot"
+            )
         self.size, self._directions, self._egocentric = size, len(geometry.steps), egocentric
         window = _window(geometry, size, egocentric)  # [K, 2]
         distance = geometry.distance(window)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,40 @@ def test_worlds_bench_sets_every_world_beside_minigrid(
     for row in rows:
         assert row["steps_per_second"] > 0 and row["ratio"] > 0
     assert all(row["ratio"] == 1 for row in rows if "Sync" in row["env"] and "Async" not in row["env"])
+
+
+def test_a_world_ten_times_as_fast_as_its_peer_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only the steps move: the peer's take 1 ms each, ours 0.1 ms."""
+    import time
+
+    from cogarch.bench import worlds
+
+    now = [0.0]
+
+    def takes(seconds: float) -> Callable[[], None]:
+        def step() -> None:
+            now[0] += seconds
+
+        return step
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    row = worlds._compared("ours", 4, takes(1e-4), takes(1e-3), 0.05, 3)
+    assert row["ratio"] == pytest.approx(10)
+    assert row["steps_per_second"] == pytest.approx(4 / 1e-4)
+    assert row["quartiles"] == "10 to 10"
+
+
+def test_zero_shot_bench_in_a_world_without_directions(
+    tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cogarch.bench import zero_shot
+
+    monkeypatch.setattr(zero_shot, "TRAINED", tmp_path / "trained")
+    bench("zero-shot", env="FamilyTree-v0", seeds=1, json=tmp_path / "z.json", quick=True, console=console)
+    rows = json.loads((tmp_path / "z.json").read_text())["rows"]
+    assert {row["code"].removesuffix(", untrained") for row in rows} == {code for code, *_ in zero_shot.BODILESS}
+    assert all(row["chance"] == 1 / 45 for row in rows)
+    assert all(0 < row["events_answerable"] < row["events"] for row in rows if row["window"] == "0-512")
 
 
 def test_what_the_adapter_costs_is_measured_on_equal_environments() -> None:

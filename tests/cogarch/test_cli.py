@@ -115,6 +115,7 @@ def test_the_lists(command: Callable[..., Said]) -> None:
     assert "MiniGrid-MultiRoom-N4-S5-v0 is out of date: use MiniGrid-MultiRoom-N4-S5-v1" in worlds
     some = command("envs", "babyai").out.split("\n\n")[0].splitlines()
     assert len(some) > 50 and all(line.startswith("BabyAI-") for line in some)
+    assert "no world's name holds 'Sqare'" in command("envs", "Sqare").err
 
 
 def test_the_wiring_is_shown(command: Callable[..., Said]) -> None:

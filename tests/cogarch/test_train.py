@@ -380,6 +380,11 @@ def test_what_cannot_be_learned_is_said_before_there_is_a_folder(tmp_path: Path)
             {"world": "Graph-v0", "options": {"graph": nx.cycle_graph(4)}},
             "kept as JSON.*path of its file",
         ),
+        (
+            tiny.learner().train_with(policy="object_seeking"),
+            {"world": "Square-v0"},
+            "landmark",
+        ),
         (tiny.learner(), {"seed": -1}, "seed is at least 0"),
         (tiny.learner(), {"save_every": 0}, "save_every at least 1"),
     ):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import agents
 import envs
 from cogarch.config import Agent
-from cogarch.learning.zero_shot import accuracy, evaluate, events, first_time, hits, most_frequent, view_ids
+from cogarch.learning.zero_shot import accuracy, evaluate, events, events_of, first_time, hits, most_frequent, view_ids
 from envs import policies
 
 
@@ -87,6 +87,39 @@ def test_events_by_example() -> None:
     found = events(node, action, np.arange(8)[:, None] == 0)
     assert np.flatnonzero(found.zero_shot).tolist() == [2, 6, 7]
     assert np.flatnonzero(found.without_way_back).tolist() == [6]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 4), st.integers(0, 999), st.integers(2, 80))
+def test_a_body_that_turns_on_the_spot_and_senses_what_is_underfoot_stands_still(w: int, seed: int, n: int) -> None:
+    world = envs.make("Square-v0", 2, width=w, body="egocentric")
+    walk = policies.walk(world, "drifting", n, world_seeds=[seed, seed + 1], policy_seed=seed)
+    found = events_of(world, walk)
+    for row in range(2):
+        node, action = walk["node"][:, row].tolist(), walk["action"][:, row].tolist()
+        place = [tuple(xy) for xy in walk["place"][:, row].tolist()]
+        assert len(set(node)) >= len(set(place))
+        for t in range(n):
+            moved = t > 0 and place[t] != place[t - 1]
+            visited = place[t] in place[:t]
+            used = {(node[s - 1], action[s]) for s in range(1, t)}
+            crossed = {frozenset(place[s - 1 : s + 1]) for s in range(1, t)}
+            zero_shot = moved and visited and (node[t - 1], action[t]) not in used
+            assert found.visited[t, row] == visited
+            assert found.zero_shot[t, row] == zero_shot
+            assert found.without_way_back[t, row] == (zero_shot and frozenset(place[t - 1 : t + 1]) not in crossed)
+
+
+def test_a_body_that_senses_its_pose_meets_events_by_turning() -> None:
+    world = envs.make("MiniGrid-FourRooms-v0", 2)
+    walk = policies.walk(world, "drifting", 200, world_seeds=[10_000, 10_001], policy_seed=0)
+    turned = (walk["action"] < 2) & (walk["node"] != np.roll(walk["node"], 1, axis=0))
+    found = events_of(world, walk)
+    assert (found.zero_shot & turned).any()
+    for row in range(2):
+        by_hand = events_by_hand(walk["node"][:, row].tolist(), walk["action"][:, row].tolist())
+        assert found.zero_shot[:, row].tolist() == by_hand[1]
+        assert found.without_way_back[:, row].tolist() == by_hand[2]
 
 
 def test_a_walk_of_two_episodes_is_refused() -> None:

@@ -21,7 +21,7 @@ KINDS = pytest.mark.parametrize(
     "kind",
     [
         {},
-        {"directions": 4, "observation": "field", "channels": 3},
+        {"directions": 8, "observation": "field", "channels": 3},
         {"trajectory": "smooth", "dt": 0.05},
         {"trajectory": PATH, "observation": "field"},
     ],
@@ -155,8 +155,9 @@ def test_starts_patches_and_objects_are_drawn_evenly() -> None:
 # ---- the table ----
 
 
-def test_with_four_directions_and_the_default_step_the_table_is_the_world() -> None:
-    world = Arena(60, width=0.2, height=0.15, directions=4)
+def test_with_the_default_directions_and_step_the_table_is_the_world() -> None:
+    world = Arena(60, width=0.2, height=0.15)
+    assert world.metadata["actions"] == ("east", "north", "west", "south")
     table = world.table()
     grid = nx.grid_2d_graph(4, 3)
     edges = {(y * 4 + x, v * 4 + u) for (x, y), (u, v) in [*grid.edges, *[(b, a) for a, b in grid.edges]]}
@@ -177,7 +178,7 @@ def test_with_four_directions_and_the_default_step_the_table_is_the_world() -> N
 
 
 def test_diagonal_steps_lead_from_centres_to_the_diagonal_patches() -> None:
-    table = Arena(1, width=0.2, height=0.2).table()
+    table = Arena(1, width=0.2, height=0.2, directions=8).table()
     north_east = table.actions.index("northeast")
     assert table.target[5, north_east] == 10
     np.testing.assert_allclose(table.motion[5, north_east], np.sqrt([0.5, 0.5]), rtol=1e-6)
@@ -310,6 +311,7 @@ def test_the_picture_shows_the_body_where_it_is(observation: str, at: tuple[floa
     [
         ({"width": 1.03}, "width is 1.03 m: give a whole number of cells of 0.05 m"),
         ({"height": float("inf")}, "height is inf m"),
+        ({"width": float("nan")}, "width is nan m: give a positive"),
         ({"width": 0.05}, "1 cells of 0.05 m: a field is at least 2"),
         ({"cell": 0.0}, "cell is 0.0 m: give a positive"),
         ({"step": -0.1}, "step is -0.1 m"),

@@ -1,17 +1,23 @@
 """Coverage counted one tick after another, and bottlenecks found by taking each edge out, as networkx would."""
 
+import dataclasses
+from collections.abc import Callable, Mapping
+
 import networkx as nx
 import numpy as np
 import pytest
+from every_world import WORLDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import grid, of_graph, random_graph, turning, two_rooms
 
 import envs
 from envs import policies
-from envs.coverage import bottlenecks, coverage
+from envs.coverage import Coverage, bottlenecks, coverage
 from envs.oracle import places
-from envs.table import Table
+from envs.spatial.rooms import Rooms
+from envs.table import WALL, Table
+from envs.world import World
 
 
 def stroll(tables: list[Table], ticks: int, seed: int, restart: float = 0.0) -> dict[str, np.ndarray]:
@@ -114,6 +120,120 @@ def test_a_slip_uses_no_edge_but_passes_the_door() -> None:
     found = coverage([table], walk)
     assert found.edges.counts[:, 0].tolist() == [0, 0, 1]
     assert found.bottlenecks.counts[:, 0].tolist() == [0, 1, 2]
+
+
+def check_bounds(found: Coverage) -> None:
+    for kind in (found.nodes, found.edges, found.bottlenecks):
+        assert np.array_equal(np.isnan(kind.share), kind.total == 0)
+        assert (kind.counts <= kind.total).all()
+        assert (kind.counts >= 0).all()
+        assert (np.diff(kind.counts, axis=0) >= 0).all()
+
+
+def check_totals(found: Coverage, table: Table, walk: dict[str, np.ndarray], row: int) -> None:
+    """By networkx, tick by tick: the nodes walked and what they lead to; the edges that led where the table says."""
+    graph = nx.DiGraph((int(u), int(v)) for u, _, v in table.edges)
+    graph.add_nodes_from(range(len(table)))
+    nodes, edges = walk["node"][:, row].tolist(), set()
+    for t in range(1, len(nodes)):
+        told = table.target[nodes[t - 1], walk["action"][t, row]]
+        if not walk["start"][t, row] and told == nodes[t]:
+            edges.add((nodes[t - 1], int(walk["action"][t, row])))
+    within = set.union(*(nx.descendants(graph, u) | {u} for u in set(nodes)))
+    assert found.nodes.total[row] == len(within)
+    assert found.nodes.counts[-1, row] == len(set(nodes))
+    assert found.edges.total[row] == sum(int(u) in within for u, _, _ in table.edges)
+    assert found.edges.counts[-1, row] == len(edges)
+
+
+ALIKE = {name: make for name, make in WORLDS.items() if name != "square with all"}  # that grows with its episodes
+
+
+@pytest.mark.parametrize("policy", ["uniform", "least_visited"])
+@pytest.mark.parametrize("make", ALIKE.values(), ids=ALIKE)
+def test_no_share_of_any_world_is_more_than_one(make: Callable[[int], World], policy: str) -> None:
+    world = make(2)
+    walk = policies.walk(world, policy, 250, world_seeds=[3, 4], policy_seed=0)
+    found = coverage(world, walk)
+    check_bounds(found)
+    for row in range(2):
+        if world.table(row).matrix.nnz:
+            check_totals(found, world.table(row), walk, row)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 30), st.booleans())
+def test_worlds_that_changed_while_they_were_walked(seed: int, gone: int, turns: bool) -> None:
+    plain = two_rooms(3)
+    before = turning(plain) if turns else plain
+    walk = stroll([before], 200, seed)
+    target = before.target.copy()
+    node, action = np.random.default_rng(seed).integers((len(before), target.shape[1]), size=(gone, 2)).T
+    target[node, action] = WALL
+    after = dataclasses.replace(before, target=target)
+    found = coverage([after], walk)
+    check_bounds(found)
+    check_totals(found, after, walk, 0)
+
+
+class Closing:
+    """At random, until in one tick all doors are closed, wherever the walkers are."""
+
+    def __init__(self, world: Rooms, tick: int) -> None:
+        self._world, self._tick = world, tick
+
+    def reset(self, batch: int, rng: np.random.Generator) -> None:
+        self._batch, self._rng, self._now = batch, rng, 0
+
+    def act(self, info: Mapping[str, np.ndarray]) -> np.ndarray:
+        self._now += 1
+        if self._now == self._tick:
+            for row in range(self._batch):
+                for door in range(len(self._world.doors(row))):
+                    self._world.close_door(row, door)
+        return self._rng.integers(len(self._world.metadata["actions"]), size=self._batch)
+
+
+@pytest.mark.parametrize("walls", ["edges", "cells"])
+@pytest.mark.parametrize("body", ["allocentric", "egocentric"])
+def test_doors_closed_while_the_world_was_walked(walls: str, body: str) -> None:
+    world = envs.make("Rooms-v0", 6, columns=2, rows=1, size=3, walls=walls, body=body)
+    assert isinstance(world, Rooms)
+    walk = policies.walk(world, Closing(world, 150), 400, world_seeds=range(6), policy_seed=1)
+    found = coverage(world, walk)
+    check_bounds(found)
+    for row in range(6):
+        check_totals(found, world.table(row), walk, row)
+    poses = 4 if body == "egocentric" else 1
+    rooms = np.array([len({*world.rooms(row)[walk["node"][:, row] // poses].tolist()} - {-1}) for row in range(6)])
+    if walls == "edges":
+        assert found.nodes.total.tolist() == (9 * poses * rooms).tolist()  # the room behind the door, where it was seen
+    assert 2 in rooms
+
+
+def test_of_a_path_or_a_smooth_walk_the_patches_count() -> None:
+    world = envs.make("Arena-v0", 2, trajectory="smooth", width=0.5, height=0.5, cell=0.1)
+    walk = policies.walk(world, "uniform", 400, world_seeds=[0, 1], policy_seed=0)
+    found = coverage(world, walk)
+    assert found.nodes.total.tolist() == [25, 25]
+    for row in range(2):
+        assert found.nodes.share[row] == len(set(walk["node"][:, row].tolist())) / 25 > 0.5
+    assert np.isnan(found.edges.share).all()
+    assert np.isnan(found.bottlenecks.share).all()
+
+
+def test_a_key_taken_opens_what_the_table_of_the_start_kept_shut() -> None:
+    world = envs.make("MiniGrid-DoorKey-6x6-v0", 4, actions="all")
+    world.reset(seed=range(4))
+    began = [world.table(row) for row in range(4)]
+    walk = policies.walk(world, "least_visited", 1500, world_seeds=range(4), policy_seed=0)
+    ended = [world.table(row) for row in range(4)]
+    assert any(not np.array_equal(a.target, b.target) for a, b in zip(began, ended, strict=True))
+    for tables in (began, ended):
+        found = coverage(tables, walk)
+        check_bounds(found)
+        for row in range(4):
+            check_totals(found, tables[row], walk, row)
 
 
 def test_what_a_uniform_walk_covers_of_two_rooms() -> None:

@@ -372,18 +372,51 @@ def says(**attributes: Any) -> nx.MultiDiGraph:
         (says(motion="dx, dy"), r"the edge from 'a' to 'b' is felt as \(None, None\): give 2 finite numbers"),
         (nx.Graph([("a", "b", {"action": "go"})]), "no 'back', the action from 'b' to 'a'"),
         (arrows(("a", "b", 1), ("b", "a", "1")), "two actions read alike"),
+        (
+            arrows(("a", "b", "left, then right"), ("b", "a", "back")),
+            "the edge from 'a' to 'b' is labelled 'left, then right': give text without ', '",
+        ),
+        (
+            arrows(("a", "b", "go"), ("b", "a", ["back"])),
+            r"from 'b' to 'a' is labelled \['back'\]: .* or a number",
+        ),
+        (arrows(("a", "b", {"go": 1}), ("b", "a", "back")), "from 'a' to 'b' is labelled {'go': 1}"),
+        (arrows(("a", "b", (1,)), ("b", "a", "back")), r"from 'a' to 'b' is labelled \(1,\)"),
+        (nx.Graph([("a", "b", {"action": "go", "back": {"home"}})]), "from 'b' to 'a' is labelled {'home'}"),
         (arrows(*THERE_AND_BACK, a={"x": 0, "y": 1}, b={"x": 1}), "1 of 2 nodes have no 'y' .*'b'"),
         (arrows(*THERE_AND_BACK, a={"pos": (0, 1)}, b={"pos": (1, float("nan"))}), "node 'b' lies at"),
         (arrows(*THERE_AND_BACK, a={"pos": (0, 1)}, b={"pos": "here"}), "node 'b' lies at 'here'"),
+        (
+            arrows(*THERE_AND_BACK, a={"pos": (0, 1)}, b={"pos": (0, 1e300)}),
+            r"'b' lies at \(0, 1e\+300\): .* below",
+        ),
         (
             arrows(*THERE_AND_BACK, a={"pos": (0, 1)}, b={"pos": (0, 1, 2)}),
             "node 'b' lies at .*: give 2 finite numbers",
         ),
         (arrows(*THERE_AND_BACK, a={"object": 3}), "1 of 2 nodes have no 'object' .*'b'"),
         (arrows(*THERE_AND_BACK, a={"object": 3}, b={"object": "cup"}), "node 'b' holds object 'cup'"),
+        (
+            arrows(*THERE_AND_BACK, a={"object": 3}, b={"object": 10**30}),
+            "object 10+: give .* 0 to 999,999",
+        ),
         (arrows(*THERE_AND_BACK, a={"object": 3}, b={"object": 45}), "pass objects=46"),
     ],
 )
 def test_graphs_that_make_no_world(graph: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Graph(1, graph=graph)
+
+
+def test_a_graph_too_large_for_a_table() -> None:
+    with pytest.raises(ValueError, match="5,001 nodes and 5,000 actions: their product is at most 20,000,000; keep"):
+        Graph(1, graph=nx.star_graph(5000), label=None)
+
+
+@pytest.mark.parametrize("names", [(1, 2), (0.5, 1.5), (",y", "x,"), ("", " "), ("x,", "x,y")])
+def test_any_other_label_comes_back_from_the_graph_of_its_world(names: tuple[Any, Any]) -> None:
+    world = Graph(1, graph=arrows(("a", "b", names[0]), ("b", "a", names[1])))
+    world.reset(seed=0)
+    again = Graph(1, graph=world.graph())
+    assert again.metadata["actions"] == world.metadata["actions"] == tuple(map(str, names))
+    assert np.array_equal(again.table().target, world.table().target)

@@ -218,8 +218,8 @@ def test_a_picture_turns_with_the_body() -> None:
     ("wrong", "message"),
     [
         ({"view": "four"}, "view is 'four': give a whole number or None"),
-        ({"view": 4}, "view is 4: give an odd number, 3 or more"),
-        ({"view": 1}, "view is 1: give an odd number, 3 or more"),
+        ({"view": 4}, "view is 4: give an odd number, 3 to 63, or None"),
+        ({"view": 1}, "view is 1: give an odd number, 3 to 63, or None"),
         ({"view": 3, "objects": 300}, "300 objects (landmarks and borders counted): a view tells at most 254 apart"),
         ({"landmarks": -1}, "landmarks is -1"),
         ({"landmarks": 11}, "landmarks is 11: there are 10 kinds of them; give 0 to 10"),

@@ -11,6 +11,7 @@ import envs
 from envs import oracle
 from envs.oracle import Walked
 from envs.policies import walk
+from envs.spatial.rooms import Rooms
 from envs.table import Table
 
 GRAPHS = st.builds(random_graph, st.integers(2, 12), st.integers(0, 30), st.integers(0, 1000))
@@ -36,6 +37,14 @@ def test_distances_are_networkxs(graph: nx.DiGraph) -> None:
     assert np.array_equal(oracle.distances(table, [n - 1, 0]), steps[[n - 1, 0]])
     assert np.array_equal(oracle.distances_to(table), steps.T)
     assert np.array_equal(oracle.distances_to(table, 1), steps.T[[1]])
+
+
+@settings(max_examples=40, deadline=None)
+@given(GRAPHS, st.data())
+def test_what_can_be_reached_is_networkxs(graph: nx.DiGraph, data: st.DataObject) -> None:
+    sources = data.draw(st.lists(st.integers(0, len(graph) - 1), min_size=1, max_size=3))
+    wanted = set.union(*(nx.descendants(graph, u) | {u} for u in sources))
+    assert np.flatnonzero(oracle.reachable(of_graph(graph), sources)).tolist() == sorted(wanted)
 
 
 @settings(max_examples=40, deadline=None)
@@ -171,6 +180,74 @@ def test_an_edge_that_was_walked_is_known_better_than_its_way_back() -> None:
     assert ask(np.array([1]), np.array([2])).tolist() == [0]  # not back to 0, though 0 undoes 1
     assert ask(np.array([2]), np.array([1])).tolist() == [1]
     assert np.isinf(planner.distance(np.array([3]), np.array([1]))).all()  # nothing undoes 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.booleans())
+def test_of_each_edge_the_last_thing_seen_counts(seed: int, backwards: bool) -> None:
+    rng = np.random.default_rng(seed)
+    batch, table, undo = 3, grid(3, 3), (2, 3, 0, 1)
+    planner = Walked(batch, undo=undo if backwards else None)
+    shut = [set[tuple[int, int]]() for _ in range(batch)]  # moves that are refused for now, each way by itself
+    seen: list[dict[tuple[int, int], int]] = [{} for _ in range(batch)]
+    guessed: list[dict[tuple[int, int], int]] = [{} for _ in range(batch)]
+    node = np.zeros(batch, np.int64)
+    for _ in range(80):
+        action, after = rng.integers(4, size=batch), node.copy()
+        for row, (u, a) in enumerate(zip(node.tolist(), action.tolist(), strict=True)):
+            shut[row] ^= {(int(rng.integers(9)), int(rng.integers(4)))}
+            before = (seen[row] | guessed[row]).get((u, a))
+            seen[row].pop((u, a), None)
+            guessed[row].pop((u, a), None)
+            v = int(table.target[u, a])
+            if v < 0 or (u, a) in shut[row]:
+                if before is not None:
+                    guessed[row].pop((before, undo[a]), None)
+                continue
+            after[row] = seen[row][u, a] = v
+            if (v, undo[a]) not in seen[row]:
+                guessed[row][v, undo[a]] = u
+        planner.see(node, action, after)
+        node = after
+        for row in range(batch):
+            graph = nx.DiGraph()
+            graph.add_nodes_from(range(9))
+            known = seen[row] | (guessed[row] if backwards else {})
+            graph.add_edges_from((u, v) for (u, _), v in known.items())
+            goal = int(rng.integers(9))
+            steps = nx.single_source_shortest_path_length(graph, int(node[row])).get(goal, np.inf)
+            assert planner.distance(node, np.full(batch, goal))[row] == steps
+
+
+def test_an_edge_that_leads_elsewhere_now_is_learnt_anew() -> None:
+    planner = Walked(1, undo=(1, 0))
+    for u, action, v in ((0, 0, 1), (0, 0, 2)):  # from 0 to 1 no more
+        planner.see(np.array([u]), np.array([action]), np.array([v]))
+    start, goal = np.array([0, 1, 2]), np.array([2, 0, 0])
+    steps = [planner.distance(start[[i]], goal[[i]])[0] for i in range(3)]
+    assert steps == [1.0, np.inf, 1.0]
+    planner.see(np.array([3]), np.array([0]), np.array([2]))  # 2 was entered from elsewhere: so leads its way back
+    assert planner.distance(np.array([2]), np.array([3])).tolist() == [1.0]
+    assert planner.distance(np.array([2]), np.array([0])).tolist() == [np.inf]
+
+
+def test_a_door_that_is_found_closed_is_planned_round() -> None:
+    world = envs.make("Rooms-v0", 2, columns=2, rows=2, size=3)
+    assert isinstance(world, Rooms)
+    planner = Walked(2, undo=(2, 3, 0, 1))
+    walked = walk(world, "least_visited", 800, world_seeds=[0, 1], policy_seed=0)
+    for t in range(1, 800):
+        planner.see(walked["node"][t - 1], walked["action"][t], walked["node"][t])
+    west, east = world.doors(0)[0]
+    here, there, on = np.array([west, west]), np.array([east, east]), np.array([0, 0])
+    assert planner.distance(here, there).tolist() == [1.0, 1.0]
+    world.close_door(0, 0)  # for row 0 alone
+    planner.see(here, on, np.array([west, east]))
+    assert planner.distance(here, there).tolist() == [oracle.distances(world.table(0))[west, east], 1.0]
+    assert planner.next_action(here, there)[0] != 0
+    assert planner.distance(there, here).tolist() == [1.0, 1.0]  # walked itself, and not yet found closed
+    planner.see(there, on + 2, np.array([east, west]))
+    assert planner.distance(there, here).tolist() == [oracle.distances(world.table(0))[east, west], 1.0]
 
 
 def test_a_door_is_the_only_way() -> None:

@@ -161,6 +161,29 @@ def test_bad_settings_are_named(env_id: str) -> None:
     assert info["node"].tolist() == [2] * 5
 
 
+@pytest.mark.parametrize("env_id", sorted({env_id for env_id, _ in WORLDS}))
+def test_a_row_that_is_not_there(env_id: str) -> None:
+    world = envs.make(env_id, 3)
+    for row in (-1, 3, 1.0):
+        with pytest.raises(ValueError, match=rf"row is {row}: the worlds of this batch are rows 0..2"):
+            world.table(row)
+    assert world.table(2) is world.table()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "batch", "given", "message"),
+    [
+        ("Loop-v0", 1, {"laps": 10**9}, r"laps \* length is 8,000,000,000: give 1,000,000 at most"),
+        ("Alternation-v0", 1, {"stem": 10**9}, "stem is 1,000,000,000: give 10,000 at most"),
+        ("Alternation-v0", 1, {"arm": 10**9}, "arm is 1,000,000,000: give 10,000 at most"),
+        ("FamilyTree-v0", 200_000, {"levels": 6}, "num_envs is 200,000, and each world holds 127 positions"),
+    ],
+)
+def test_sizes_beyond_all_memory(env_id: str, batch: int, given: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        envs.make(env_id, batch, **given)
+
+
 def test_maps_and_starts_are_drawn_evenly_and_anew_each_episode() -> None:
     world = envs.make("FamilyTree-v0", 4000, objects=7)
     observation, info = world.reset(seed=0)

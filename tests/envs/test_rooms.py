@@ -1,7 +1,7 @@
 """Rooms against fields built by hand in networkx: where doors are, which can be closed, and what closing one does."""
 
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import networkx as nx
 import numpy as np
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import envs
+from envs.coverage import bottlenecks
 from envs.spatial.rooms import Rooms
 from envs.spatial.view import KINDS
 from envs.table import CLOSED
@@ -378,12 +379,39 @@ def test_bad_settings_are_named_with_the_mend(wrong: dict, message: str) -> None
 def test_doors_that_are_not_there() -> None:
     world = Rooms(2)
     for ask in (world.is_closed, world.close_door, world.open_door):
-        with pytest.raises(RuntimeError, match=r"call reset\(\) first"):
+        with pytest.raises(RuntimeError, match=r"call reset\(\) before"):
             ask(0, 0)
-    with pytest.raises(RuntimeError, match=r"call reset\(\) first"):
-        world.doors()
     world.reset(seed=0)
     for ask in (world.is_closed, world.close_door, world.open_door):
-        for row, door in ((0, 4), (0, -1), (2, 0), (-1, 0)):
-            with pytest.raises(ValueError, match=rf"row {row} has no door {door}: .* rows 0\.\.1 with doors 0\.\.3"):
-                ask(row, door)
+        for door in (4, -1, 1.0, True, None):
+            with pytest.raises(ValueError, match=rf"door is {door}: row 1 has doors 0\.\.3$"):
+                ask(1, door)
+        for row in (2, -1, 1.0, True, None):
+            with pytest.raises(ValueError, match=rf"row is {row}: the worlds of this batch are rows 0\.\.1$"):
+                ask(row, 0)
+
+
+@EVERY_WALL
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize(("columns", "rows", "doors"), [(2, 2, "all"), (4, 3, "all"), (4, 1, "all"), (3, 3, "tree")])
+def test_doors_in_the_middle_are_bottlenecks_but_where_a_way_round_is_short(
+    walls: str, size: int, columns: int, rows: int, doors: str
+) -> None:
+    world = Rooms(1, columns=columns, rows=rows, size=size, walls=walls, doors=doors)
+    world.reset(seed=0)
+    at, through = world.doors(), set()
+    for a, b in at.tolist():
+        way = [a, b]
+        if walls == "cells":  # the place between
+            way[1:1] = set(world.table().target[a].tolist()) & set(world.table().target[b].tolist()) - {-1}
+        through |= {step for steps in (way, way[::-1]) for step in pairwise(steps)}
+    found = {(int(a), int(b)) for a, b in bottlenecks(world.table())}
+    graph = nx.DiGraph(world.table().edges[:, [0, 2]].tolist())
+    around = set()
+    for a, b in through:
+        graph.remove_edge(a, b)
+        around.add(nx.shortest_path_length(graph, a, b) if nx.has_path(graph, a, b) else np.inf)
+        graph.add_edge(a, b)
+    assert around == {np.inf if doors == "tree" or rows == 1 else 4 * size - 1 + 4 * (walls == "cells")}
+    near = walls == "edges" and size == 2 and np.inf not in around
+    assert found == (set() if near else through)

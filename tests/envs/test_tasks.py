@@ -89,7 +89,7 @@ def test_a_group_looks_alike_from_every_node(given: dict[str, Any], order: int, 
 def test_nodes_are_named_by_shortest_words(given: dict[str, Any], order: int, laws: str) -> None:
     world = envs.make("Cayley-v0", 1, **given)
     table = world.table()
-    distance = nx.single_source_shortest_path_length(world.graph(), 0)
+    distance = nx.single_source_shortest_path_length(world.table().graph(), 0)
     assert table.names[0] == "1"
     for node, name in enumerate(table.names[1:], 1):
         word = name.split()

@@ -11,7 +11,7 @@ from tables import grid, of_graph, random_graph, turning, two_rooms
 
 from envs.oracle import distances, places
 from envs.table import Table
-from envs.tour import Tour, tour
+from envs.tour import Tour, _bound, tour
 
 
 def is_a_tour(found: Tour, table: Table, start: int, groups: np.ndarray | None = None) -> None:
@@ -81,6 +81,60 @@ def test_the_bound_holds_and_the_search_is_near_it_where_the_optimum_is_known(
     found = tour(table, 0)
     is_a_tour(found, table, 0)
     assert found.bound <= exact.steps <= found.steps <= exact.steps + 2
+
+
+def eared(n: int, seed: int) -> nx.DiGraph:
+    """A random strongly connected graph: ears, ways of one direction from a node by new ones to a node, are added."""
+    rng = np.random.default_rng(seed)
+    graph: nx.DiGraph[int] = nx.DiGraph()
+    graph.add_node(0)
+    while len(graph) < n:
+        new = range(len(graph), min(n, len(graph) + int(rng.integers(1, 4))))
+        ends = rng.integers(len(graph), size=2).tolist()
+        nx.add_path(graph, [ends[0], *new, ends[1]])
+    return graph
+
+
+def fewest_steps(table: Table, start: int, groups: list[int]) -> int:
+    """Breadth first over (node, groups visited): the first to have visited all."""
+    everything = frozenset(groups)
+    states = {(start, frozenset([groups[start]]))}
+    known = set(states)
+    for steps in itertools.count():
+        if any(visited == everything for _, visited in states):
+            return steps
+        ways = ((v, visited) for u, visited in states for v in table.target[u].tolist() if v >= 0)
+        states = {(v, visited | {groups[v]}) for v, visited in ways} - known
+        known |= states
+    raise AssertionError
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 9), st.integers(0, 10_000), st.booleans(), st.booleans())
+def test_the_bound_is_below_the_optimum_whatever_it_is_told(n: int, seed: int, both_ways: bool, paired: bool) -> None:
+    graph = eared(n, seed)
+    if both_ways:
+        graph = nx.DiGraph(graph.to_undirected())
+    table = of_graph(graph)
+    groups = np.arange(n) // 2 if paired else np.arange(n)
+    optimum = fewest_steps(table, 0, groups.tolist())
+    apart = dict(nx.all_pairs_shortest_path_length(graph))
+    size = groups.max() + 1
+    between = np.zeros((size, size))
+    for a, b in itertools.combinations(range(size), 2):  # the nearer way of the two
+        pairs = itertools.product(np.flatnonzero(groups == a).tolist(), np.flatnonzero(groups == b).tolist())
+        between[a, b] = between[b, a] = min(min(apart[u][v], apart[v][u]) for u, v in pairs)
+    tree = nx.minimum_spanning_tree(nx.from_numpy_array(between)).size(weight="weight")
+    for told in (optimum, optimum + 10):
+        assert min(tree, optimum) <= _bound(between, 0, told) <= optimum
+    exact = tour(table, 0, groups)
+    is_a_tour(exact, table, 0, groups)
+    assert exact.bound == exact.steps == optimum
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("envs.tour.EXACT", 0)
+        found = tour(table, 0, groups)
+    is_a_tour(found, table, 0, groups)
+    assert found.bound <= optimum <= found.steps
 
 
 def test_a_turning_body_visits_places() -> None:

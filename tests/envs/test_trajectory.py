@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +175,17 @@ def save(**arrays: object) -> object:
         (save(t=T, pos=PATH[:, 0]), None, r"has shape \[60, 1\]"),
         (save(t=T, pos=np.array(["a"] * 60)), None, "not numbers"),
         (save(x=np.array([{}]), y=PATH[:, 1]), None, "does not open as a plain"),
-        (save(t=T[::-1], pos=PATH), None, r"times must be finite and rise, and t\[1\]"),
+        (save(t=T[::-1], pos=PATH), None, r"times must rise, and t\[1\] is .* s after .* s: sort them first"),
+        (save(t=np.r_[T[:7], T[6:-1]], pos=PATH), None, r"times must rise, and t\[7\] is"),
+        *(
+            (save(t=np.r_[T[:5], [lost, lost], T[7:]], pos=PATH), 0.1, rf"times must be finite, and t\[5\] is {lost} s")
+            for lost in (np.nan, np.inf, -np.inf)
+        ),
+        (
+            lambda _: np.column_stack([np.r_[T[:-1], np.inf], PATH]),
+            None,
+            r"the path: times must be finite, and t\[59\] is inf s",
+        ),
         (lambda _: PATH[:, :1], None, r"the path has shape \[60, 1\]: a path is \[T, 2\]"),
         (lambda _: [[1.0, 2.0], [3.0]], None, "no array of numbers"),
         (lambda _: PATH[:1], None, "too few samples, 1"),
@@ -191,10 +203,37 @@ def test_what_is_no_path_is_named(tmp_path: Path, source, dt: float | None, mess
 def test_files_that_are_no_npz_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.npz: no such file"):
         load_trajectory(tmp_path / "none.npz")
-    for content in (b"", b"not a zip", b"PK\x03\x04 cut short"):
-        (tmp_path / "bad.npz").write_bytes(content)
-        with pytest.raises(ValueError, match=r"bad\.npz does not open"):
-            load_trajectory(tmp_path / "bad.npz")
+    bad, whole = tmp_path / "bad.npz", tmp_path / "whole.npz"
+    np.savez_compressed(whole, t=T, pos=PATH)
+    content = whole.read_bytes()
+    np.save(tmp_path / "array.npy", PATH)
+    cut = [content[: len(content) * part // 8] for part in range(8)]
+    for wrong in (
+        b"not a zip",
+        b"PK\x03\x04 cut short",
+        pickle.dumps(PATH),
+        (tmp_path / "array.npy").read_bytes(),
+        *cut,
+    ):
+        bad.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"bad\.npz does not open .*: it is not an \.npz file, or one cut short$"):
+            load_trajectory(bad)
+    named = 0
+    for at in range(0, len(content), 7):  # damaged within: loaded as it was, or named
+        bad.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+        try:
+            assert np.array_equal(load_trajectory(bad), PATH)
+        except ValueError as error:
+            named += "bad.npz" in str(error)
+    assert named > len(content) // 14
+
+
+def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "words.npz", "w") as archive:
+        archive.writestr("t.npy", b"words")
+        archive.writestr("pos.npy", b"more words")
+    with pytest.raises(ValueError, match=r"words\.npz"):
+        load_trajectory(tmp_path / "words.npz")
 
 
 def test_ratinaboxs_recordings_are_found_without_running_the_package(tmp_path: Path, monkeypatch) -> None:

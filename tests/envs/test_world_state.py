@@ -112,6 +112,17 @@ def test_a_world_that_has_not_begun_has_no_state() -> None:
         envs.make("Square-v0", 2).save()
 
 
+@EVERY_WORLD
+def test_what_is_no_state_is_refused_and_changes_nothing(make: Callable[..., World]) -> None:
+    world, other = make(2), make(2)
+    for one in (world, other):
+        one.reset(seed=0)
+    for wrong in ({}, None, 3, [], "state", {"world": "Square", "arrays": {}}, world):
+        with pytest.raises(ValueError, match=r"is no state of a world: give what save\(\) returned$"):
+            world.restore(wrong)
+    assert all_same(future(world, 5, action_seed=0), future(other, 5, action_seed=0))
+
+
 def test_the_refusal_of_a_view_is_short() -> None:
     a, b = envs.make("Hex-v0", 1, view=7), envs.make("Hex-v0", 1, view=5)
     a.reset(seed=0)

@@ -1,6 +1,7 @@
 """What every world owes: gymnasium's contract, seeds, rows that do not touch, motion that adds up to the truth."""
 
 import hashlib
+import inspect
 import re
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from scipy import stats
 
 import envs
 from envs import policies
+from envs.spatial.lattice import Lattice
+from envs.spatial.rooms import Rooms
 from envs.spatial.square import Torus
 from envs.world import World
 
@@ -341,6 +344,15 @@ def test_step_and_reset_name_the_row_that_is_wrong() -> None:
         world.reset(seed=[1, -4, 2])
     with pytest.raises(RuntimeError, match="call reset"):
         world.step(np.zeros(3, np.int64))  # the failed reset left nothing behind
+    for wrong in (1.5, "3", "abc", b"123", True, {1: 2, 2: 3, 3: 4}, np.array(3), [[1], [2], [3]]):
+        with pytest.raises(
+            ValueError, match=r"^seed is .*: give a whole number, 0 or more, or a list of 3, one a row$"
+        ):
+            world.reset(seed=wrong)
+    for wrong in (1.5, "3", True):
+        with pytest.raises(ValueError, match=f"^row 1: the seed is {wrong!r}: give a whole number, 0 or more$"):
+            world.reset(seed=[0, wrong, 2])
+    assert not world.generators  # nor did these
     world.reset(seed=0)
     with pytest.raises(ValueError, match=r"row 2: action 4 is outside 0\.\.3 \(0 east, 1 north, 2 west, 3 south\)"):
         world.step(np.array([0, 3, 4]))
@@ -354,3 +366,60 @@ def test_step_and_reset_name_the_row_that_is_wrong() -> None:
     for mask in ([True, False, True], np.array([True, False]), np.array([1, 0, 1])):
         with pytest.raises(ValueError, match="reset_mask must be a numpy array of 3 bools"):
             world.reset(options={"reset_mask": mask})
+
+
+TELL_OF_A_ROW = {
+    name: ask
+    for kind in (World, Lattice, Rooms)
+    for name, ask in vars(kind).items()
+    if not name.startswith("_")
+    and list(inspect.signature(ask).parameters if callable(ask) else ())[:2] == ["self", "row"]
+}
+
+
+def asked(name: str) -> Callable[[World, object], object]:
+    """A method that tells of a row (and of its door 0, where it takes one), of whatever class."""
+    more = [0] if "door" in inspect.signature(TELL_OF_A_ROW[name]).parameters else []
+    return lambda world, row: getattr(world, name)(row, *more)
+
+
+def test_all_that_tells_of_a_row_is_tested_below() -> None:
+    assert {"table", "graph", "landmarks", "goal", "walls", "rooms", "doors", "close_door"} <= TELL_OF_A_ROW.keys()
+
+
+@pytest.mark.parametrize("name", TELL_OF_A_ROW)
+def test_a_row_that_is_not_there_is_named_with_the_range(name: str) -> None:
+    world = Rooms(3, size=2, goal=True, landmarks=2)
+    with pytest.raises(RuntimeError, match=r"the world has not begun: call reset\(\) before asking about a row"):
+        asked(name)(world, 0)
+    for begun in (False, True):
+        if begun:
+            world.reset(seed=0)
+        for wrong in (3, -1, 1.0, "0", True, None):
+            message = rf"^row is {re.escape(repr(wrong))}: the worlds of this batch are rows 0\.\.2$"
+            with pytest.raises(ValueError, match=message):
+                asked(name)(world, wrong)
+    asked(name)(world, 2)
+    asked(name)(world, np.int64(2))
+
+
+@EVERY_WORLD
+def test_every_world_refuses_what_it_cannot_tell(make: Callable[..., World]) -> None:
+    world = make(2, render_mode="rgb_array")
+    for call in (world.render, world.save, world.graph):
+        with pytest.raises(RuntimeError, match=r"the world has not begun: call reset\(\) before"):
+            call()
+    world.reset(seed=0)
+    for tell in (world.graph, world.landmarks):
+        for wrong in (2, -1):
+            with pytest.raises(ValueError, match=rf"^row is {wrong}: the worlds of this batch are rows 0\.\.1$"):
+                tell(wrong)
+
+
+def test_what_no_reset_decides_is_told_before_it() -> None:
+    arena = envs.make("Arena-v0", 2)
+    before = arena.table(1).target.copy()
+    arena.reset(seed=0)
+    assert np.array_equal(arena.table(1).target, before)
+    square = envs.make("Square-v0", 2)
+    assert not len(square.goal(1)) and not len(square.landmarks(1))
