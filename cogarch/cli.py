@@ -47,6 +47,9 @@ def main() -> None:
         tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="cogarch", description=cogarch.__doc__)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # who read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (ValueError, KeyError, OSError, Diverged) as error:
         # what arose within a step of a module is for its author, who wants the trace and the note that names the step
         if "COGARCH_TRACE" in os.environ or hasattr(error, "__notes__"):

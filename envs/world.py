@@ -203,7 +203,9 @@ class World(VectorEnv[Array, Ints, Array], ABC):
     def graph(self, row: int = 0) -> MultiDiGraph:
         """A row's world as it is now, as a networkx graph (see `Table.graph`); nodes as in `info["node"]`.
 
-        `envs.make("Graph-v0", ..., graph=world.graph())` is the same world again.
+        `envs.make("Graph-v0", ..., graph=world.graph())` makes the same moves again, also from a GraphML file of it
+        (GEXF loses the order of actions and the unit of motion). Goals and rewards are not kept. A graph of which parts
+        cannot be reached, such as MiniGrid's with its walls, makes no Graph world.
 
         Raises:
             ValueError: no such row; so, too, for all else that tells of a row.

@@ -29,7 +29,7 @@ class Graph(Relational):
     Observation `Discrete(objects)`; actions the labels in sorted order, a bump where the node has no such edge; node =
     rank in `list(graph)`; never ends, never pays. Where the nodes have attributes `x` and `y` (or `pos`), place is
     those and motion "dx, dy" is their difference; else place is a layout to draw by (mean edge 1, see `layout`) and the
-    unit of motion is "none": a graph has no body. What `World.graph` writes is read as the same world again: the
+    unit of motion is "none": a graph has no body. What `World.graph` writes is read with the same moves again: the
     graph's attributes `actions` (their order, "east, north, ...") and `motion` (the unit; felt as the edges'
     `motion_0`, `motion_1`), the nodes' `heading` and `name`.
 

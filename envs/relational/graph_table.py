@@ -58,7 +58,8 @@ def graph_table(
         raise ValueError(f"the graph has {len(graph)} nodes: a world has at least 2")
     _check_connected(graph)
     moves = _numbered_moves(graph) if label is None else _labelled_moves(graph, label)
-    actions = _actions(graph, _in_order(dict.fromkeys(action for leaving in moves.values() for action in leaving)))
+    labels = {str(action): action for leaving in moves.values() for action in leaving}
+    actions = _actions(graph, _in_order(labels.values()))
 
     if len(graph) * len(actions) > MOST_PLACES:
         raise ValueError(
@@ -137,7 +138,7 @@ def _has_doctype(path: Path) -> bool:
 def _read_edge_list(path: Path, label: str | None) -> AnyGraph:
     columns = ("from", "to") if label is None else ("from", "to", label)
     graph: AnyGraph = nx.Graph() if label is None else nx.MultiDiGraph()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
@@ -206,7 +207,7 @@ def _labelled_moves(graph: AnyGraph, label: str) -> dict[Node, dict[Action, Node
 def _actions(graph: AnyGraph, labels: list[Action]) -> tuple[str, ...]:
     """The names of the actions, in the order that the graph gives them, or else as sorted."""
     names = tuple(str(label) for label in labels)
-    if len(set(names)) < len(names):
+    if len(set(labels)) < len(labels):
         raise ValueError(f"two actions read alike ({', '.join(map(repr, labels))}): label all edges with one type")
     if "actions" not in graph.graph:
         return names

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import envs
 from envs.relational.graph import Graph
 
 
@@ -420,3 +421,15 @@ def test_any_other_label_comes_back_from_the_graph_of_its_world(names: tuple[Any
     again = Graph(1, graph=world.graph())
     assert again.metadata["actions"] == world.metadata["actions"] == tuple(map(str, names))
     assert np.array_equal(again.table().target, world.table().target)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "triangle.txt"
+    path.write_bytes(b"\xef\xbb\xbfa b\nb c\nc a\n")
+    assert envs.make("Graph-v0", 1, graph=path, label=None).table().names == ("a", "b", "c")
+
+
+def test_labels_that_are_equal_but_read_differently_are_refused() -> None:
+    graph = nx.DiGraph([(0, 1, {"action": 1}), (1, 0, {"action": 1.0})])
+    with pytest.raises(ValueError, match=r"two actions read alike \(1, 1.0\)"):
+        envs.make("Graph-v0", 1, graph=graph)
