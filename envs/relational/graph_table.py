@@ -58,8 +58,8 @@ def graph_table(
         raise ValueError(f"the graph has {len(graph)} nodes: a world has at least 2")
     _check_connected(graph)
     moves = _numbered_moves(graph) if label is None else _labelled_moves(graph, label)
-    labels = {str(action): action for leaving in moves.values() for action in leaving}
-    actions = _actions(graph, _in_order(labels.values()))
+    labels = dict.fromkeys((str(action), action) for leaving in moves.values() for action in leaving)
+    actions = _actions(graph, _in_order(action for _, action in labels))
 
     if len(graph) * len(actions) > MOST_PLACES:
         raise ValueError(
@@ -207,7 +207,7 @@ def _labelled_moves(graph: AnyGraph, label: str) -> dict[Node, dict[Action, Node
 def _actions(graph: AnyGraph, labels: list[Action]) -> tuple[str, ...]:
     """The names of the actions, in the order that the graph gives them, or else as sorted."""
     names = tuple(str(label) for label in labels)
-    if len(set(labels)) < len(labels):
+    if len(set(names)) < len(names) or len(set(labels)) < len(labels):
         raise ValueError(f"two actions read alike ({', '.join(map(repr, labels))}): label all edges with one type")
     if "actions" not in graph.graph:
         return names
