@@ -1,6 +1,6 @@
 """From a networkx graph, or a file of one, to a table of moves; every fault of a graph is named here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.parsers import expat
@@ -59,7 +59,7 @@ def graph_table(
     _check_connected(graph)
     moves = _numbered_moves(graph) if label is None else _labelled_moves(graph, label)
     labels = dict.fromkeys((str(action), action) for leaving in moves.values() for action in leaving)
-    actions = _actions(graph, _in_order(action for _, action in labels))
+    actions = _actions(graph, _in_order([action for _, action in labels]))
 
     if len(graph) * len(actions) > MOST_PLACES:
         raise ValueError(
@@ -269,7 +269,7 @@ def _of_every_node(graph: AnyGraph, name: str) -> list[Any]:
     return [data[name] for _, data in graph.nodes(data=True)]
 
 
-def _in_order(items: Iterable[Any]) -> list[Any]:
+def _in_order(items: Collection[Any]) -> list[Any]:
     """Sorted; by their text where they cannot be compared."""
     try:
         return sorted(items)
