@@ -72,7 +72,7 @@ class Bus:
             self.rows = torch.arange(self.batch)
             self.episode = torch.zeros(self.batch, dtype=torch.int64)
             self.born = torch.zeros(self.batch, dtype=torch.int64)
-            self.state = {name: self._part(name).init(self.batch) for name in self.parts}
+            self.state = {name: self.part(name).init(self.batch) for name in self.parts}
             self.wires = {
                 topic: (self.plan.topics[topic].empty(self.batch),) * depth for topic, depth in self.plan.depth.items()
             }
@@ -100,7 +100,7 @@ class Bus:
             return
         with self.device:
             for name in self.parts:
-                part = self._part(name)
+                part = self.part(name)
                 self.state[name] = part.restart(self.state[name], rows, part.init(self.batch))
             for topic, past in self.wires.items():
                 empty = self.plan.topics[topic].empty(self.batch)
@@ -210,7 +210,7 @@ class Bus:
 
     def reach(self) -> dict[str, tuple[str, ...]]:
         """Which loss can teach which module: loss topic -> modules with weights that its gradient reaches."""
-        return reach(self.plan, {name: self._part(name) for name in self.parts})
+        return reach(self.plan, {name: self.part(name) for name in self.parts})
 
     # --- whole walks --------------------------------------------------------------------------------------------------
 
@@ -229,11 +229,12 @@ class Bus:
         groups = self._needed(want)
         kept = None if want is None else set(want)
         pieces = []
-        for a, b in itertools.pairwise([*cuts, length]):
-            if starts is not None:
-                self.restart(starts[a].flatten())
-            piece = self._segment({topic: x[a:b] for topic, x in walk.items()}, groups, b - a)
-            pieces.append({topic: x for topic, x in piece.items() if kept is None or topic in kept})
+        with self._weights_stand():
+            for a, b in itertools.pairwise([*cuts, length]):
+                if starts is not None:
+                    self.restart(starts[a].flatten())
+                piece = self._segment({topic: x[a:b] for topic, x in walk.items()}, groups, b - a)
+                pieces.append({topic: x for topic, x in piece.items() if kept is None or topic in kept})
         return pieces[0] if len(pieces) == 1 else {k: torch.cat([piece[k] for piece in pieces]) for k in pieces[0]}
 
     def _needed(self, want: Iterable[str] | None) -> tuple[Group, ...]:
@@ -269,7 +270,7 @@ class Bus:
                 args |= self._noise(node, clock)
             module = group.nodes[0].module
             name = group.method or group.nodes[0].step.method
-            method = getattr(self._part(module), name)
+            method = getattr(self.part(module), name)
             with _blame(f"playing ticks {self.t} to {self.t + length - 1}, in {module}.{name}"):
                 if kind == "over_time":
                     writes, self.state[module] = method(self.state[module], **args)
@@ -331,7 +332,19 @@ class Bus:
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
-    def _part(self, name: str) -> Module:
+    @contextmanager
+    def _weights_stand(self) -> Iterator[None]:
+        """Modules keep what follows from their weights (`Module.once`)."""
+        for name in self.parts:
+            self.part(name)._kept = {}
+        try:
+            yield
+        finally:
+            for name in self.parts:
+                self.part(name)._kept = None
+
+    def part(self, name: str) -> Module:
+        """The module of that role."""
         part = self.parts[name]
         assert isinstance(part, Module)
         return part

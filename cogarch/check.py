@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cogarch.bus import Bus
 from cogarch.module import SCORING_ONLY, Messages, Module, Signal
-from cogarch.tree import leaves
+from cogarch.tree import leaves, where
 from cogarch.wiring import WiringError
 
 TICKS, BATCH = 12, 4
@@ -154,9 +154,9 @@ class _Suite:
         if _generators() != before:
             raise _Failed("a step drew from a global random generator; ask the bus: Step(..., noise={...})")
         bus.reset()
-        if where := _differ(first, self.live(bus, walk), 0.0):
+        if at := _differ(first, self.live(bus, walk), 0.0):
             raise _Failed(
-                f"two lives with one seed differ, first in {where}; noise comes from the bus (Step(..., noise=...)), "
+                f"two lives with one seed differ, first in {at}; noise comes from the bus (Step(..., noise=...)), "
                 "and whatever changes while living belongs into the state"
             )
 
@@ -179,14 +179,18 @@ class _Suite:
                                 )
 
     def rows(self) -> None:
-        """An agent's life is its own: alone or among others, the same."""
-        together = self.live(self.bus(), self.walk())
+        """An agent's life is its own: among others who live otherwise, the same."""
+        walk, others = self.walk(), self.walk(seed=4)
+        together = self.live(self.bus(), walk)
         for row in range(BATCH):
-            bus = self.bus(1)
-            bus.rows = torch.tensor([row])
-            alone = self.live(bus, [{topic: x[row : row + 1] for topic, x in tick.items()} for tick in self.walk()])
-            if where := _differ([{k: x[row : row + 1] for k, x in out.items()} for out in together], alone, 1e-4):
-                raise _Failed(f"row {row} among {BATCH} differs from the same row alone in {where}; do not mix rows")
+            own = torch.arange(BATCH) == row
+            mixed = [
+                {k: where(own, x, other[k]) for k, x in tick.items()} for tick, other in zip(walk, others, strict=True)
+            ]
+            among = self.live(self.bus(), mixed)
+            a, b = ([{k: x[row : row + 1] for k, x in out.items()} for out in life] for life in (together, among))
+            if at := _differ(a, b, 1e-4):
+                raise _Failed(f"row {row} differs where the other rows live otherwise, in {at}; do not mix rows")
 
     def restart(self) -> None:
         """A restarted row is a fresh row; the others do not notice."""
@@ -202,9 +206,9 @@ class _Suite:
         for name, other, which in (("fresh", fresh, rows), ("undisturbed", undisturbed, ~rows)):
             expected = self.live(other, walk[half:])
             a, b = ([{k: x[which] for k, x in out.items()} for out in life] for life in (after, expected))
-            if where := _differ(a, b, 1e-4):
+            if at := _differ(a, b, 1e-4):
                 raise _Failed(
-                    f"after restart(rows) the rows that should be {name} are not, in {where}; "
+                    f"after restart(rows) the rows that should be {name} are not, in {at}; "
                     "init() makes fresh state, and restart() puts it into those rows only"
                 )
 
@@ -219,14 +223,12 @@ class _Suite:
         twin.stream = bus.stream
         twin._rekey()  # the same noise, to compare
         self.live(twin, walk[:half])
-        if where := _differ(alone[half:], self.live(bus, walk[half:]), 0.0):
-            raise _Failed(
-                f"what a clone lived changed the living agent, in {where}; keep all that changes in the state"
-            )
+        if at := _differ(alone[half:], self.live(bus, walk[half:]), 0.0):
+            raise _Failed(f"what a clone lived changed the living agent, in {at}; keep all that changes in the state")
         second = bus.clone()
         a, b = (self.live(one, walk[:half], stream=0) for one in (second, bus))
-        if where := _differ(a, b, 0.0):
-            raise _Failed(f"a clone that lives the same differs in {where}; keep all that changes in the state")
+        if at := _differ(a, b, 0.0):
+            raise _Failed(f"a clone that lives the same differs in {at}; keep all that changes in the state")
 
     def round_trip(self) -> None:
         """Saved and loaded, life goes on the same."""
@@ -237,8 +239,8 @@ class _Suite:
         expected = self.live(bus, walk[half:])
         other = self.bus()
         other.load(saved)
-        if where := _differ(expected, self.live(other, walk[half:]), 0.0):
-            raise _Failed(f"after dump() and load() the life differs in {where}; keep all that changes in the state")
+        if at := _differ(expected, self.live(other, walk[half:]), 0.0):
+            raise _Failed(f"after dump() and load() the life differs in {at}; keep all that changes in the state")
 
     def tick_is_play(self) -> None:
         """Whole walks, in one piece and in two, with an episode that begins in the middle: the numbers of ticking."""
@@ -254,10 +256,10 @@ class _Suite:
             parts = [pieces.play({k: x[a:b].clone() for k, x in whole.items()}) for a, b in ((0, 7), (7, TICKS))]
         for name, got, bus in (("play", [first], played), ("play in two pieces", parts, pieces)):
             said = [{k: part[k][t] for k in self.written()} for part in got for t in range(len(part["env/start"]))]
-            if where := _differ(lived, said, 1e-4):
-                raise _Failed(f"{name} and tick differ in {where}; an over_time method computes what ticking does")
-            if where := _differ([_state(ticked)], [_state(bus)], 1e-4):
-                raise _Failed(f"{name} and tick leave different state, in {where}")
+            if at := _differ(lived, said, 1e-4):
+                raise _Failed(f"{name} and tick differ in {at}; an over_time method computes what ticking does")
+            if at := _differ([_state(ticked)], [_state(bus)], 1e-4):
+                raise _Failed(f"{name} and tick leave different state, in {at}")
 
     def gradients(self) -> None:
         """Gradients cross every float read that does not decline them, and reach every parameter that asks for them."""
@@ -299,8 +301,8 @@ class _Suite:
         expected = self.live(self.bus(), walk)
         bus = self.bus().to("cuda")
         on_gpu = self.live(bus, [{topic: x.cuda() for topic, x in tick.items()} for tick in walk])
-        if where := _differ(expected, [{k: x.cpu() for k, x in out.items()} for out in on_gpu], 1e-3):
-            raise _Failed(f"GPU and CPU differ in {where}")
+        if at := _differ(expected, [{k: x.cpu() for k, x in out.items()} for out in on_gpu], 1e-3):
+            raise _Failed(f"GPU and CPU differ in {at}")
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
@@ -310,9 +312,9 @@ class _Suite:
     def written(self) -> dict[str, Signal]:
         return {topic: signal for step in self.module.steps() for topic, signal in step.writes.items()}
 
-    def walk(self, batch: int = BATCH, start_again: int | None = None) -> list[Messages]:
+    def walk(self, batch: int = BATCH, start_again: int | None = None, seed: int = 3) -> list[Messages]:
         """Messages that fit the contracts, tick by tick; they come round again, so that a memory recalls."""
-        g = torch.Generator().manual_seed(3)
+        g = torch.Generator().manual_seed(seed)
         base = [{t: _random(t, s, g) for t, s in self.inputs.items()} for _ in range(5)]
         ticks = [{topic: x[:batch].clone() for topic, x in base[t % 5].items()} for t in range(TICKS)]
         for t, tick in enumerate(ticks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,28 @@ class _Config(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class Schedule(_Config):
+    """A number that changes from update to update: `start` at the first, and then towards `end`."""
+
+    start: float
+    end: float
+    over: pydantic.PositiveInt
+    """Updates: to arrive (linear), for each half of the way (halving), or of the slope (sigmoid)."""
+    kind: Literal["linear", "halving", "sigmoid"] = "linear"
+    middle: pydantic.NonNegativeInt = 0
+    """Update at which a sigmoid is half-way."""
+
+    def at(self, number: int) -> float:
+        """The value for update `number`."""
+        if self.kind == "linear":
+            gone = min(1.0, number / self.over)
+        elif self.kind == "halving":
+            gone = 1 - 0.5 ** (number / self.over)
+        else:
+            gone = 1 / (1 + math.exp(-(number - self.middle) / self.over))
+        return self.start + (self.end - self.start) * gone
+
+
 class Training(_Config):
     """How the weights are learned. Budgets are counted in updates and environment steps."""
 
@@ -35,12 +58,21 @@ class Training(_Config):
     batch: pydantic.PositiveInt = 32
     """Walks an update."""
     steps: pydantic.PositiveInt = 100
-    """Ticks a walk."""
+    """Ticks of an update, through which its loss is back-propagated."""
+    walk: pydantic.PositiveInt | tuple[pydantic.PositiveInt, pydantic.PositiveInt] | None = None
+    """Ticks that an agent stays in a world, or a range of them from which each stay is drawn, in whole `steps`; its
+    state goes on from update to update, and the gradient ends at each (truncated back-propagation through time). None:
+    a new world for each update."""
     learning_rate: pydantic.PositiveFloat = 1e-2
     """Of the first update; it falls along a half cosine to `final_rate` of it, so that the last steps settle."""
     final_rate: pydantic.NonNegativeFloat = 0.0
     clip: pydantic.PositiveFloat = 1.0
     """Largest norm of the gradient."""
+    clip_each: pydantic.PositiveFloat | None = None
+    """Largest norm of each weight's own gradient, clipped first."""
+    schedules: dict[str, Schedule] = {}
+    """What changes with the updates: `learning_rate` (in place of the half cosine), the weight of a loss topic, or a
+    setting of a module that can be scheduled (`hc.eta`)."""
     losses: dict[str, float] = {"loss/prediction": 1.0}
     """The loss topics that are summed, with their weights."""
     visited_only: bool = True
@@ -117,6 +149,7 @@ class Agent(_Config):
         bus = Bus(inputs, parts, batch=batch, seed=seed)
         if self.weights is not None:
             load_weights(bus, self.weights)
+            bus.reset()  # how a life begins may be learned, too
         return bus
 
 

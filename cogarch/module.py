@@ -6,7 +6,7 @@ state is a dictionary of tensors with one row an agent (`[B, ...]`), made by `in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -30,14 +30,16 @@ class Signal:
     """The contract of a topic: what one message `[B, *shape]` on it is.
 
     `cells` names the neural population that it stands for ("" = not neural), `unit` what its numbers measure (wiring
-    compares units as well as shapes), `values` how many values an integer signal takes (0 = not counted), `fill` what a
-    delayed reader sees before the first message.
+    compares units as well as shapes), `modules` the sizes of the groups that its cells come in, if they do (grid-cell
+    modules, the highest spatial frequency first), `values` how many values an integer signal takes (0 = not counted),
+    `fill` what a delayed reader sees before the first message.
     """
 
     shape: tuple[int, ...] = (1,)
     dtype: torch.dtype = torch.float32
     cells: str = ""
     unit: str = ""
+    modules: tuple[int, ...] = ()
     values: int = 0
     fill: float = 0.0
 
@@ -54,12 +56,14 @@ class Signal:
 class Read:
     """One subscription: a topic, how many ticks old the message is, whether gradients pass back through it.
 
-    `shape`, `dtype` and `unit`, where given, are what the reader can take; the wiring proves them against the writer.
+    `shape`, `dtype` and `unit`, where given, are what the reader can take; the wiring proves them against the writer. A
+    read that is `optional` is left out where nobody writes the topic: the step then takes its own default.
     """
 
     topic: str
     delay: int = 0
     grad: bool = True
+    optional: bool = False
     shape: tuple[int, ...] | None = None
     dtype: torch.dtype | None = None
     unit: str | None = None
@@ -106,18 +110,22 @@ class Module(nn.Module):
     (`[T, B, *shape]`; but not what its own steps write) and returns `(writes, state)`, equal to ticking. Steps without
     state need none: the bus folds time into the batch.
 
+    `scheduled` are the settings that a training may change between updates (`training.schedules`): attributes, floats.
+
     `every` is the module's rate: an agent's steps run at the ticks of its episode that `every` divides, and between
     them its topics hold their last message.
     """
 
     role: ClassVar[str] = ""
     over_time: Mapping[tuple[str, ...], str] = {}
+    scheduled: ClassVar[tuple[str, ...]] = ()
     every: int = 1
 
     def __init__(self, topics: Mapping[str, Signal] | None = None) -> None:
         """`topics` are the contracts of the world and of the roles before; a module that sizes itself by them, or has
         settings, takes them in a constructor of its own: `__init__(self, topics, *, setting=default)`."""
         super().__init__()
+        self._kept: dict[str, Any] | None = None
 
     def steps(self) -> Sequence[Step]:
         """The steps, in the order in which those with state run within a tick."""
@@ -131,6 +139,15 @@ class Module(nn.Module):
         """`state` with the agents where `rows` (`[B]` bool) made new; `fresh` is `init(B)`. Seldom overridden."""
         restarted: State = where(rows, fresh, state)
         return restarted
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, and follows from weights alone: made once a play; elsewhere, where weights may change from
+        tick to tick, at every call."""
+        if self._kept is None:
+            return make()
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     def notice(self, state: State) -> str | None:
         """Something the user should be told once of this state (a memory that is full), or None."""

@@ -6,7 +6,7 @@ import copy
 import difflib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
@@ -65,6 +65,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
+        likeness = [difflib.SequenceMatcher(None, name, other).ratio() for other in close]
+        close = [other for other, ratio in zip(close, likeness, strict=True) if ratio > likeness[0] - 0.25]
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
     return "there is " + (", ".join(known) if known else "none") + "."
 
@@ -93,12 +95,18 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
                         "a topic has one writer: take one of them out, or write to a topic of another name"
                     )
                 topics[topic], writer[topic] = signal, node.name
+    nodes = {name: _without_missing(node, topics) for name, node in nodes.items()}
     depth = _check_reads(nodes.values(), topics, writer)
     order = _order(nodes, modules, writer)
     for node in order:
         _prove(node, modules[node.module], topics)
     flow = _flow(order, writer)
     return Plan(topics, tuple(inputs), order, depth, _groups(order, flow, modules), flow)
+
+
+def _without_missing(node: Node, topics: Mapping[str, Signal]) -> Node:
+    """The node without the optional reads that nobody writes."""
+    return replace(node, reads={a: r for a, r in node.reads.items() if r.topic in topics or not r.optional})
 
 
 def _check_methods(name: str, module: Module) -> None:

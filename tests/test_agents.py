@@ -34,7 +34,10 @@ WORLDS: dict[str, tuple[str, dict[str, object]]] = {
 }
 BODILESS = [f"cogarch/{name}-v0" for name in ("Graph", "Cayley", "FamilyTree", "Line", "SocialHierarchy")]
 NOT_ALLOWED = {("explorer", world): "mec.motion=learned" for world in BODILESS}
-NOT_ALLOWED |= {(agent, "sensory field"): "lec/one_hot encodes" for agent in agents.catalogue()}
+NOT_ALLOWED |= {(agent, "sensory field"): "lec/(one|two)_hot encodes" for agent in agents.catalogue()}
+VIEWS = ("egocentric view", "allocentric view of hexagons", "MiniGrid", "MiniGrid, whole grid", "BabyAI, with missions")
+NOT_ALLOWED |= {("tem", world): "use lec/one_hot" for world in VIEWS}
+NOT_ALLOWED["tem", "cogarch/Loop-v0"] = r"give lec\.units = 11"  # 45 objects, and the one that tells of reward
 """Pairs that the contracts rule out, and what the error then says."""
 
 

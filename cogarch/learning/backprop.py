@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +33,8 @@ class Batch:
 
 def rate(setup: Training, number: int) -> float:
     """The learning rate of update `number`."""
+    if "learning_rate" in setup.schedules:
+        return setup.schedules["learning_rate"].at(number)
     fall = 0.5 * (1 + math.cos(math.pi * number / setup.updates))
     return setup.learning_rate * (setup.final_rate + (1 - setup.final_rate) * fall)
 
@@ -45,18 +49,24 @@ def update(
     report: bool,
 ) -> dict[str, float]:
     """One step of the weights: losses `[T, B]` averaged over the ticks that count."""
-    _begin(bus, number)
+    losses = schedule(bus, setup, number)
+    _begin(bus, setup, number)
+    before = dict(bus.state)
     said = bus.play(batch.walk, [*setup.losses, *(WANTED if report else ())])
     mask = batch.counts.to(bus.device)
     total = sum(
-        (weight * said[topic][mask].mean() for topic, weight in setup.losses.items()),
+        (weight * said[topic][mask].mean() for topic, weight in losses.items()),
         torch.zeros((), device=bus.device),
     )
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
+    if setup.clip_each is not None:
+        for weight in weights:
+            torch.nn.utils.clip_grad_norm_(weight, setup.clip_each)
     norm = torch.nn.utils.clip_grad_norm_(weights, setup.clip)
     if not bool(total.isfinite()) or not bool(norm.isfinite()):
-        raise Diverged(_culprit(bus, batch.walk, number, total))
+        bus.state = before
+        raise Diverged(_culprit(bus, batch.walk, setup, number, total))
     optimiser.step()
     if not report:
         return {}
@@ -68,18 +78,44 @@ def update(
     }
 
 
-def _begin(bus: Bus, number: int) -> None:
-    """New agents; each update is an episode of its own, so that its noise is its own too."""
+@contextmanager
+def no_subnormals() -> Iterator[None]:
+    """Numbers below 1e-38 are 0 meanwhile: they mean nothing, and arithmetic with them is a hundred times slower."""
+    flushed = float(torch.tensor(1e-40) * 1.0) == 0.0  # by whoever calls
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+
+
+def schedule(bus: Bus, setup: Training, number: int) -> dict[str, float]:
+    """Set what is scheduled in modules for update `number`; the weights of the losses then."""
+    losses = dict(setup.losses)
+    for name, value in setup.schedules.items():
+        role, _, setting = name.partition(".")
+        if setting:
+            setattr(bus.parts[role], setting, value.at(number))
+        elif name in losses:
+            losses[name] = value.at(number)
+    return losses
+
+
+def _begin(bus: Bus, setup: Training, number: int) -> None:
+    """New agents; each update is an episode of its own, so that its noise is its own too. Agents that stay go on."""
+    if setup.walk is not None:
+        bus.detach()
+        return
     bus.reset()
     bus.episode += number
 
 
-def _culprit(bus: Bus, walk: Messages, number: int, total: Tensor) -> str:
+def _culprit(bus: Bus, walk: Messages, setup: Training, number: int, total: Tensor) -> str:
     """Where the first number that is not finite appeared: in a message, else in the sum of the losses or a gradient.
 
     What is played at once is looked at in the order of playing: attention spreads a NaN to ticks before it.
     """
-    _begin(bus, number)
+    _begin(bus, setup, number)
     with torch.no_grad():
         said = bus.play(walk)
     played = [[topic for node in group.nodes for topic in node.step.writes] for group in bus.plan.groups]

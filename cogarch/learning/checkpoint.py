@@ -11,11 +11,16 @@ from cogarch import files
 from cogarch.bus import Bus
 
 
-def save_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer, done: int, seconds: float) -> None:
-    """Weights and the optimiser's state; a checkpoint with the update that it was made after."""
+def save_checkpoint(
+    path: Path, bus: Bus, optimiser: torch.optim.Optimizer, done: int, seconds: float, *, living: bool = False
+) -> None:
+    """Weights and the optimiser's state; a checkpoint with the update that it was made after. `living`: also the state
+    of the agents, who go on from update to update."""
     tensors = {f"weight.{name}": x for name, x in bus.parts.state_dict().items()}  # with what a module keeps in buffers
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{i}.{name}": torch.as_tensor(x) for name, x in state.items()}
+    if living:
+        tensors |= {f"life.{name}": x for name, x in bus.dump().items()}
     files.save_tensors(path, tensors, {"updates": str(done), "seconds": repr(seconds)})
 
 
@@ -35,5 +40,7 @@ def load_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer) -> t
         if name.startswith("adam."):
             _, i, field = name.split(".")
             state.setdefault(int(i), {})[field] = x
+    if life := {name.removeprefix("life."): x for name, x in tensors.items() if name.startswith("life.")}:
+        bus.load(life)
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return int(meta["updates"]), float(meta["seconds"])

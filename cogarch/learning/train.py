@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,38 +20,16 @@ from cogarch import files
 from cogarch.bus import Bus
 from cogarch.config import Agent, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
-from cogarch.learning.backprop import Batch, Diverged, rate, update
+from cogarch.learning.backprop import Diverged, no_subnormals, rate, update
 from cogarch.learning.checkpoint import load_checkpoint, save_checkpoint
-from cogarch.learning.zero_shot import events_of
-from cogarch.run import contracts, hear
+from cogarch.learning.walks import batches
+from cogarch.run import contracts
 from cogarch.wiring import nearest
 from envs import policies
-
-TRAINING_WORLDS = 1000
-"""World seeds below this train, and only these."""
 
 COLUMNS = ("update", "env_steps", "loss", "zero_shot", "events", "gradient_norm", "seconds", "steps_per_second")
 TIME_COLUMNS = ("seconds", "steps_per_second")
 REPORT_EVERY = 10
-WALKERS = 1600  # walked at once: a step of a thousand worlds costs little more than one of a few
-
-
-def batches(agent: Agent, world: str, options: Mapping[str, Any], seed: int, first: int, last: int) -> Iterator[Batch]:
-    """The walks of updates `first` to `last` - 1: a function of seed and update, so a resumed run has the same."""
-    setup = agent.training
-    block = max(1, WALKERS // setup.batch)
-    rows = block * setup.batch
-    with contextlib.closing(envs.make(world, rows, **options)) as env:
-        for b in range(first // block, -(-last // block)):
-            world_seeds = [(b * rows + row) % TRAINING_WORLDS for row in range(rows)]
-            policy_seed = seed * 1_000_003 + b
-            walk = policies.walk(env, setup.policy, setup.steps, world_seeds=world_seeds, policy_seed=policy_seed)
-            scored = events_of(env, walk)
-            counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
-            messages = hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")})
-            for i in range(max(first - b * block, 0), min(last - b * block, block)):
-                own = slice(i * setup.batch, (i + 1) * setup.batch)
-                yield Batch({t: x[:, own] for t, x in messages.items()}, counts[:, own], scored.zero_shot[:, own])
 
 
 def train(
@@ -117,6 +94,10 @@ def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> t
     for topic in losses:
         if topic not in reach:
             raise ValueError(f"no module writes the loss {topic!r}; {nearest(topic, reach)}")
+    for name in agent.training.schedules:
+        known = [*losses, "learning_rate", *(f"{role}.{s}" for role in bus.parts for s in bus.part(role).scheduled)]
+        if name not in known:
+            raise ValueError(f"training.schedules: {name!r} is nothing that changes; {nearest(name, known)}")
     taught = {name for topic in losses for name in reach[topic]}
     if not taught:
         raise ValueError(f"{agent.name} has no weight that learns; run it as it is")
@@ -148,12 +129,13 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
     status, began, first, kept = "failed", time.perf_counter() - spent, done, done
 
     def save() -> None:
-        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, living=setup.walk is not None)
         meta = {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
         save_weights(bus, folder.path / WEIGHTS, meta)
 
     try:
-        with _interrupt_waits() as asked_to_stop, _progress(console) as progress:
+        with no_subnormals(), _interrupt_waits() as asked_to_stop, _progress(console) as progress:
             bar = progress.add_task("", total=setup.updates, completed=done, said="")
             for batch in batches(agent, config["env"], config["options"], seed, done, setup.updates):
                 report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates

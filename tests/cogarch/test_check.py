@@ -13,9 +13,14 @@ from torch import Tensor, nn
 from cogarch import Module, Noise, Read, Signal, Step
 from cogarch.check import Verdict, check_module, example_contracts
 from cogarch.executive.explorer import Explorer
+from cogarch.hc.hebbian import Hebbian
 from cogarch.hc.modern_hopfield import ModernHopfield
 from cogarch.lec.one_hot import OneHot
+from cogarch.lec.two_hot import TwoHot
+from cogarch.mec.recurrent import Recurrent
 from cogarch.mec.rotor import Rotor
+from cogarch.mec.tem import TEM
+from cogarch.mec.tem_t import TEMt
 from cogarch.module import Messages, State
 
 CLAUSES = [
@@ -33,6 +38,15 @@ EGOCENTRIC = "turn, advance"
     ("cls", "settings"),
     [
         (OneHot, {}),
+        (TwoHot, {}),
+        (TwoHot, {"filters": [0.5], "units": 11}),
+        (TEM, {"modules": [9, 8, 7]}),
+        (TEM, {"modules": [12, 12], "sigma": "exp", "still": "learned", "hierarchical": False, "gate": 0.5}),
+        (TEMt, {}),
+        (Recurrent, {}),
+        (Hebbian, {}),
+        (Hebbian, {"window": 3, "subsample": 4, "eta": 1.0}),
+        (Hebbian, {"plain": True, "subsample": 6}),
         (Rotor, {}),
         (Rotor, {"motion": "learned", "modules": 2, "cells": 7, "heading_cells": 5}),
         (Rotor, {"modules": 1, "heading_cells": 0}),
@@ -244,7 +258,7 @@ class Breaks(Ticked):
 
 
 FAULTS = [
-    (RowsLeak, "rows", "differs from the same row alone in 'mec/g' at tick 0"),
+    (RowsLeak, "rows", "differs where the other rows live otherwise, in 'mec/g' at tick 0"),
     (NotRestarted, "restart", "the rows that should be fresh are not, in 'mec/g' at tick 0"),
     (RestartsAll, "restart", "the rows that should be undisturbed are not, in 'mec/g' at tick 0"),
     (ChangesWhatItReads, "messages", "a message on 'lec/x' that the module reads was changed in place"),

@@ -22,11 +22,12 @@ from safetensors.torch import load_file
 
 import agents
 from cogarch import files
-from cogarch.config import Agent
+from cogarch.config import Agent, Schedule
 from cogarch.folder import RunFolder
-from cogarch.learning import train as learning
-from cogarch.learning.backprop import Diverged
-from cogarch.learning.train import TIME_COLUMNS, batches, resume, train
+from cogarch.learning import walks
+from cogarch.learning.backprop import Batch, Diverged
+from cogarch.learning.train import TIME_COLUMNS, resume, train
+from cogarch.learning.walks import batches
 from cogarch.learning.zero_shot import evaluate
 from cogarch.run import run
 from envs import policies
@@ -151,9 +152,9 @@ def test_only_training_worlds_are_walked(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="module")
-def all_batches() -> list[learning.Batch]:
+def all_batches() -> list[Batch]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "WALKERS", 13)  # blocks of 3 updates of 4 walks
+        patch.setattr(walks, "WALKERS", 13)  # blocks of 3 updates of 4 walks
         return list(batches(tiny.learner(steps=8), "Square-v0", {"width": (3, 5)}, 7, 0, 11))
 
 
@@ -162,7 +163,7 @@ def all_batches() -> list[learning.Batch]:
 def test_the_walks_of_an_update_do_not_depend_on_where_one_begins(all_batches: Any, ends: list[int]) -> None:
     first, last = ends
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning, "WALKERS", 13)
+        patch.setattr(walks, "WALKERS", 13)
         part = list(batches(tiny.learner(steps=8), "Square-v0", {"width": (3, 5)}, 7, first, last))
     assert len(part) == last - first
     for made, whole in zip(part, all_batches[first:last], strict=True):
@@ -362,6 +363,70 @@ def test_a_sum_that_overflows_is_said(tmp_path: Path) -> None:
         Diverged, match=r"after 0 updates the sum of the losses is not finite.*no checkpoint was made before it"
     ):
         learn(tmp_path / "run", agent)
+
+
+# --- agents that stay in their worlds ---------------------------------------------------------------------------------
+
+
+def staying(**settings: Any) -> Agent:
+    return tiny.learner(**{"steps": 5, "walk": (10, 30), "updates": 12, **settings})
+
+
+def test_agents_stay_in_a_world_over_many_updates() -> None:
+    made = list(batches(staying(), "Square-v0", {"width": 4}, 3, 0, 12))
+    again = list(batches(staying(), "Square-v0", {"width": 4}, 3, 7, 12))
+    for part, whole in zip(again, made[7:], strict=True):
+        assert all(torch.equal(part.walk[topic], whole.walk[topic]) for topic in whole.walk)
+        assert torch.equal(part.counts, whole.counts) and np.array_equal(part.zero_shot, whole.zero_shot)
+
+    start = torch.stack([batch.walk["env/start"][..., 0] for batch in made])  # [update, T, B]
+    assert start[0, 0].all() and not start[:, 1:].any()  # a stay begins with an update
+    for row in range(start.shape[2]):
+        begun = start[:, 0, row].nonzero().flatten().tolist()
+        assert all(2 <= stay <= 6 for stay in np.diff(begun)[1:]) and begun[1] <= 6
+    assert (start[1:, 0].any(-1) & ~start[1:, 0].all(-1)).any()  # they part
+    # what was seen before in the stay counts, also where that was updates ago
+    by_hand = 0
+    for row in range(start.shape[2]):
+        walked = {
+            topic: torch.cat([batch.walk[topic][:, row] for batch in made]) for topic in ("env/start", "env/action")
+        }
+        counts = torch.cat([batch.counts[:, row] for batch in made])
+        assert not counts[walked["env/start"][:, 0]].any()
+        by_hand += int(counts.sum())
+    assert by_hand > 0.5 * start.numel()
+
+
+def test_a_training_of_agents_that_stay_is_resumed_where_it_stopped(tmp_path: Path) -> None:
+    schedules = {
+        "learning_rate": Schedule(start=1e-2, end=1e-3, over=5),
+        "hc.eta": Schedule(start=0.1, end=0.5, over=9),
+    }
+    agent = agents.load("tem").change("mec", modules=[6, 3]).change("lec", filters=[0.9, 0.1], hidden=8)
+    losses = agent.training.losses
+    agent = agent.train_with(updates=8, steps=5, walk=[10, 20], batch=3, schedules=schedules, options={"width": 3})
+    assert agent.training.losses == losses
+    unbroken = train(agent, out=tmp_path / "unbroken", console=tiny.quiet())
+    stopped = train(agent.train_with(updates=5), out=tmp_path / "stopped", save_every=5, console=tiny.quiet())
+    config = json.loads((stopped.path / "run.json").read_text())
+    config["agent"]["training"]["updates"] = 8
+    config |= {"updates": 8, "status": "interrupted"}
+    (stopped.path / "run.json").write_text(json.dumps(config))
+    resumed = resume(RunFolder.open(stopped.path), tiny.quiet())
+    one, other = (load_file(folder.path / "weights.safetensors") for folder in (unbroken, resumed))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_schedules_of_nothing_are_refused(tmp_path: Path) -> None:
+    for name, message in (
+        ("hc.etta", "'hc.etta' is nothing that changes; did you mean 'hc.eta'"),
+        ("loss/g_", "loss/g"),
+    ):
+        agent = agents.load("tem")
+        schedules = agent.training.schedules | {name: Schedule(start=0, end=1, over=2)}
+        with pytest.raises(ValueError, match=message):
+            train(agent.train_with(schedules=schedules), out=tmp_path / "run", console=tiny.quiet())
+    assert not (tmp_path / "run").exists()
 
 
 # --- what cannot be learned -------------------------------------------------------------------------------------------
