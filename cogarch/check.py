@@ -49,6 +49,7 @@ def example_contracts(motion: str = "dx, dy") -> dict[str, Signal]:
         "hc/p": Signal((32,)),
         "hc/recalled_x": Signal((45,)),
         "hc/recalled_g": Signal((24,)),
+        "hc/recognised": Signal(),
         "hc/familiarity": Signal(unit="minus energy"),
         "hc/slot": Signal(dtype=torch.int64, unit="slot", values=32),
         "hc/stored": Signal(dtype=torch.bool),

@@ -308,8 +308,9 @@ def bench(
     seeds: int | None = None,
     json: Path | None = None,
     quick: bool = False,
+    only: str | None = None,
 ) -> None:
-    """Measure a published number: zero-shot, recall, bus, worlds, train.
+    """Measure a published number: zero-shot, recall, bus, worlds, tem-speed, train.
 
     Args:
         name: Which bench.
@@ -317,10 +318,11 @@ def bench(
         seeds: How many seeds, from 0 on (default: the bench's own, 5 where something is learned).
         json: Write the rows here, too.
         quick: A few updates and one short walk, to see that it works; the numbers mean nothing.
+        only: Only the codes whose name holds this text (zero-shot).
     """
     from cogarch.bench import bench as measure
 
-    measure(name, env=env, seeds=seeds, json=json, quick=quick, console=Console())
+    measure(name, env=env, seeds=seeds, json=json, quick=quick, only=only, console=Console())
 
 
 def demo(out: Path = Path("runs/demo"), quick: bool = False) -> None:

@@ -33,7 +33,7 @@ WORLDS: dict[str, tuple[str, dict[str, object]]] = {
     "BabyAI, with missions": ("BabyAI-GoToLocal-v0", {}),
 }
 BODILESS = [f"cogarch/{name}-v0" for name in ("Graph", "Cayley", "FamilyTree", "Line", "SocialHierarchy")]
-NOT_ALLOWED = {("explorer", world): "mec.motion=learned" for world in BODILESS}
+NOT_ALLOWED = {(agent, world): "mec.motion=learned" for agent in ("explorer", "corrected") for world in BODILESS}
 NOT_ALLOWED |= {(agent, "sensory field"): "lec/(one|two)_hot encodes" for agent in agents.catalogue()}
 VIEWS = ("egocentric view", "allocentric view of hexagons", "MiniGrid", "MiniGrid, whole grid", "BabyAI, with missions")
 NOT_ALLOWED |= {("tem", world): "use lec/one_hot" for world in VIEWS}
@@ -71,7 +71,7 @@ def test_an_agent_of_ones_own_from_a_file_beside_ours(tmp_path: Path) -> None:
 def test_what_is_no_agent_is_named_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no agent is called 'lerner'; did you mean 'learner'\?"):
         agents.load("lerner")
-    with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.toml; an agent is a name \(explorer, "):
+    with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.toml; an agent is a name \(corrected, "):
         agents.load(tmp_path / "nowhere.toml")
     with pytest.raises(FileError, match="is no run: it has no run"):
         agents.load(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,13 +18,23 @@ BENCHES = {
     "recall": 5,  # what is recalled of places unvisited for 1e3, 1e4 and 1e5 steps
     "bus": 1,  # the cost of the bus beside the same modules called by hand, and of play beside ticking
     "worlds": 1,  # steps a second of every world, beside MiniGrid in gymnasium's own vector environments
+    "tem-speed": 1,  # training of TEM and TEM-t, beside TEM's plain form and the rotor
     "train": 1,  # steps a second, threads and memory of training, by structural code
 }
 """The benches, and how many seeds each takes unless told otherwise (what is timed takes one)."""
 
 
-def bench(name: str, *, env: str | None, seeds: int | None, json: Path | None, quick: bool, console: Console) -> None:
-    """Run a bench; ValueError names the nearest."""
+def bench(
+    name: str,
+    *,
+    env: str | None,
+    seeds: int | None,
+    json: Path | None,
+    quick: bool,
+    console: Console,
+    only: str | None = None,
+) -> None:
+    """Run a bench, or those codes `only` of it whose names hold that text; ValueError names the nearest."""
     if name not in BENCHES:
         raise ValueError(f"no bench is called {name!r}; {nearest(name, BENCHES)}")
     usual = BENCHES[name]
@@ -32,4 +43,10 @@ def bench(name: str, *, env: str | None, seeds: int | None, json: Path | None, q
         raise ValueError(f"bench {name} takes {'1 seed' if usual == 1 else '1 or more seeds'}, not {seeds}")
     env = None if env is None else full_id(env)
     measure: Callable[..., list[Row]] = import_module(f"cogarch.bench.{name.replace('-', '_')}").measure
-    publish(name, measure(env=env, seeds=range(seeds), quick=quick, console=console), range(seeds), json, console)
+    part = {}
+    if only is not None:
+        if "only" not in inspect.signature(measure).parameters:
+            raise ValueError(f"bench {name} has no parts: leave --only out")
+        part = {"only": only}
+    rows = measure(env=env, seeds=range(seeds), quick=quick, console=console, **part)
+    publish(name, rows, range(seeds), json, console)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +30,42 @@ FIRST_STEPS = (0, 100)
 """A window of its own beside the others: as long as the walks of a training."""
 KINDS = ("", "_without_way_back", "_answerable")  # the last where moves compose
 
-Setting = tuple[str, str, str, dict[str, Any]]
-"""Code, regime, agent, and the options of the world in which it is trained (on top of its own)."""
-
-SQUARES: tuple[Setting, ...] = (
-    ("rotor hexagonal", "motion given", "explorer", {"motion_noise": 0.05}),
-    ("rotor hexagonal", "displacements learned", "learner", {}),
-    ("rotor free", "displacements learned", "free", {}),
-    ("tem_t", "displacements learned", "tem_t", {}),
-    ("recurrent (LSTM)", "displacements learned", "recurrent", {}),
-)
-ROOMS: tuple[Setting, ...] = (
-    ("rotor hexagonal", "motion given", "explorer", {"motion_noise": 0.05}),
-    ("rotor hexagonal", "displacements learned", "learner", {}),
-)
-BODILESS: tuple[Setting, ...] = (
-    ("rotor hexagonal", "displacements learned", "learner", {}),
-    ("tem_t", "displacements learned", "tem_t", {}),
-    ("recurrent (LSTM)", "displacements learned", "recurrent", {}),
-)
+Changes = Mapping[str, Mapping[str, Any]]
 
 
-def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console) -> list[Row]:
+@dataclass(frozen=True)
+class Code:
+    """A structural code as it is scored."""
+
+    name: str
+    regime: str
+    agent: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the world in which it is trained, on top of the agent's own."""
+    changes: Changes = field(default_factory=dict)
+    """Settings by role; "training" is a role here."""
+    life: Changes = field(default_factory=dict)
+    """Settings that differ when it is scored."""
+
+
+LEARNED, GIVEN = "displacements learned", "motion given"
+UNCORRECTED: Changes = {"mec": {"correct": 0.0}, "hc": {"landmark": 0.0}}
+NOISY = {"motion_noise": 0.05}
+FREE: Changes = {"mec": {"transition": "free"}, "training": {"updates": 4000, "learning_rate": 0.001}}
+ROTOR = Code("rotor hexagonal", GIVEN, "explorer", NOISY)
+LEARNER = Code("rotor hexagonal", LEARNED, "learner")
+CORRECTED = Code("rotor hexagonal, corrected", GIVEN, "corrected")
+TEM_T = Code("tem_t", LEARNED, "tem_t", life=UNCORRECTED)
+TEM_T_CORRECTED = Code("tem_t, corrected", LEARNED, "tem_t")
+TEM_T_FREE = Code("tem_t, free matrices", LEARNED, "tem_t", changes=FREE, life=UNCORRECTED)
+LSTM = Code("recurrent (LSTM)", LEARNED, "recurrent")
+
+SQUARES = (ROTOR, CORRECTED, LEARNER, Code("rotor free", LEARNED, "free"), TEM_T, TEM_T_CORRECTED, TEM_T_FREE, LSTM)
+ROOMS = (ROTOR, LEARNER)
+BODILESS = (LEARNER, TEM_T, TEM_T_CORRECTED, LSTM)
+
+
+def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console, only: str = "") -> list[Row]:
     """Rows `code env regime motion_noise window events accuracy ... train_updates train_seconds`, means over seeds.
 
     On squares (the default) trained on the widths of the agent's file, scored on `WIDTHS` (`width_trained` says which
@@ -58,25 +73,30 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     untrained self.
     """
     squares = env in (None, "cogarch/Square-v0")
+    codes, policy = (SQUARES, None) if squares or env is None else _suited(env)
+    chosen = [code for code in codes if only in code.name]
+    if not chosen:
+        raise ValueError(f"no code's name holds {only!r}; there is {', '.join(code.name for code in codes)}")
     rows = []
-    settings, policy = (SQUARES, None) if squares or env is None else _suited(env)
-    for code, regime, name, options in settings:
+    for code in chosen:
         for learned in (False, True):
             found: list[list[Row]] = []
             for seed in seeds:
-                agent, scores = agents.load(name), []
+                agent, scores = _changed(agents.load(code.agent), code.changes), []
                 agent = agent.train_with(policy=policy) if policy else agent
                 about: Row = {"train_updates": 0, "train_seconds": 0.0}
                 if learned:
-                    agent, about = trained(agent, None if squares else env, seed, options, quick, console)
+                    agent, about = trained(agent, None if squares else env, seed, code.options, quick, console)
+                agent = _changed(agent, code.life)
                 label = {
-                    "code": code if learned else f"{code}, untrained",
-                    "regime": regime,
+                    "code": code.name if learned else f"{code.name}, untrained",
+                    "regime": code.regime,
                     "learned": learned,
                     **about,
                 }
+                options = {**agent.training.options, **code.options}
                 label["train_motion_noise"] = options.get("motion_noise", 0.0) if learned else None
-                low, high = agent.training.options["width"]
+                low, high = options["width"]
                 for row in _scores(agent, None if squares else env, seed, quick):
                     seen = squares and low <= int(row["env"].rpartition("x")[2]) <= high
                     scores.append(label | {"width_trained": seen and learned} | row)
@@ -85,19 +105,25 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
             figures = [*(f"accuracy{kind}" for kind in kinds), "same", "frequent", "train_seconds"]
             counts = [f"events{kind}" for kind in kinds]
             rows += [over_seeds(same, figures, counts) for same in zip(*found, strict=True)]
-            console.print(f"{rows[-1]['code']}, {regime}: accuracy {rows[-1]['accuracy']:.3f} in the last window")
+            console.print(f"{rows[-1]['code']}, {code.regime}: accuracy {rows[-1]['accuracy']:.3f} in the last window")
     untrained = {_key(row): row["accuracy"] for row in rows if not row["learned"]}
     return [{**row, "untrained": untrained[_key(row)]} for row in rows]
 
 
-def _suited(env: str) -> tuple[tuple[Setting, ...], str]:
+def _changed(agent: Agent, changes: Changes) -> Agent:
+    for role, settings in changes.items():
+        agent = agent.train_with(**settings) if role == "training" else agent.change(role, **settings)
+    return agent
+
+
+def _suited(env: str) -> tuple[tuple[Code, ...], str]:
     """What learns in this world, and the policy by which it is walked."""
     with contextlib.closing(envs.make(env, 1)) as world:
         return BODILESS if world.metadata["motion"] == NO_BODY else ROOMS, policies.usual(world)
 
 
 def trained(
-    agent: Agent, env: str | None, seed: int, options: dict[str, Any], quick: bool, console: Console
+    agent: Agent, env: str | None, seed: int, options: Mapping[str, Any], quick: bool, console: Console
 ) -> tuple[Agent, Row]:
     """The agent as trained by this bench (or by an earlier one), and what that took."""
     setup = agent.training
@@ -106,7 +132,8 @@ def trained(
         setup = setup.model_copy(update={"updates": 200})
     if quick:
         setup = setup.model_copy(update={"updates": 20})
-    path = TRAINED / "-".join((agent.name, (env or "squares").rpartition("/")[2], str(setup.updates), str(seed)))
+    kind = "-free" if agent.modules["mec"].get("transition") == "free" else ""
+    path = TRAINED / "-".join((agent.name + kind, (env or "squares").rpartition("/")[2], str(setup.updates), str(seed)))
     agent = agent.model_copy(update={"training": setup})
     if (path / "run.json").exists() and not _same(RunFolder.open(path), agent, options):
         shutil.rmtree(path)  # of an agent that has changed since
@@ -121,7 +148,7 @@ def trained(
     return found, {"train_updates": setup.updates, "train_seconds": seconds}
 
 
-def _same(folder: RunFolder, agent: Agent, options: dict[str, Any]) -> bool:
+def _same(folder: RunFolder, agent: Agent, options: Mapping[str, Any]) -> bool:
     """Is this the training that is wanted? The executive does not matter: it does not act in training."""
     before, now = folder.beginning.model_dump(), agent.model_dump()
     for wired in (before, now):
@@ -142,6 +169,7 @@ def _scores(agent: Agent, env: str | None, seed: int, quick: bool) -> list[Row]:
                 agent,
                 env or "cogarch/Square-v0",
                 options=options,
+                together=4,
                 walks=1 if quick else 4 if width else 2,
                 steps=1024 if quick else 4096 if width else 2048,
                 seed=seed,

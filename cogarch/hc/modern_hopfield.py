@@ -26,7 +26,12 @@ class ModernHopfield(Module):
 
     A memory of `capacity` slots that is full drops its oldest memory for a new one. With `merge` > 0 a moment whose key
     is at least that similar to a stored key of the same value is not stored again: one copy a place, and the slot that
-    was not refreshed for longest is the one dropped. `recall_g` adds the recall of the structural code by the sensory.
+    was not refreshed for longest is the one dropped.
+
+    `recall_g` adds the recall of the structural code by the sensory, `hc/recalled_g`. With `landmark` > 0 it is that of
+    the places like this one: what is recalled must look the same, and weighs by `landmark` times its likeness to
+    `mec/g_path`; `hc/recognised` `[B, 1]` is the likeness of the best of them (-1: none looks the same). A structural
+    code that reads the two corrects itself by what it sees (the landmark correction of Whittington et al. 2022).
     """
 
     role = "hc"
@@ -41,12 +46,13 @@ class ModernHopfield(Module):
         learn_beta: bool = False,
         merge: NonNegativeFloat = 0.0,
         recall_g: bool = False,
+        landmark: NonNegativeFloat = 0.0,
     ) -> None:
         super().__init__()
         if capacity < 1:
             raise ValueError(f"a memory has at least one slot, capacity is {capacity}")
         self.n_g, self.n_x = topics["mec/g"].shape[0], topics["lec/x"].shape[0]
-        self.capacity, self.merge, self.recall_g = capacity, merge, recall_g
+        self.capacity, self.merge, self.recall_g, self.landmark = capacity, merge, recall_g or landmark > 0, landmark
         if not self.merge:  # what a merging memory stores depends on what it holds: its steps are ticked
             self.over_time = {tuple(step.method for step in self.steps()): "attend"}
         self.log_beta: Tensor
@@ -71,7 +77,11 @@ class ModernHopfield(Module):
         steps = [Step("recall", {"g_path": g_path}, recalled, state=True)]
         if self.recall_g:
             recalled_g = {"hc/recalled_g": Signal((self.n_g,), cells="MEC cells, recalled")}
-            steps.append(Step("recall_by_x", {"x": x}, recalled_g, state=True))
+            by: dict[str, str | Read] = {"x": x}
+            if self.landmark:
+                recalled_g["hc/recognised"] = Signal()
+                by["g_path"] = g_path
+            steps.append(Step("recall_by_x", by, recalled_g, state=True))
         return [*steps, Step("store", {"g": g, "x": x}, held, state=True)]
 
     # --- the steps ----------------------------------------------------------------------------------------------------
@@ -83,11 +93,27 @@ class ModernHopfield(Module):
         writes = {"hc/p": got.weights, "hc/recalled_x": got.value, "hc/familiarity": -got.energy[:, None]}
         return writes, state
 
-    def recall_by_x(self, state: State, x: Tensor) -> tuple[Messages, State]:
+    def recall_by_x(self, state: State, x: Tensor, g_path: Tensor | None = None) -> tuple[Messages, State]:
         used = self._used(state)
-        logits = self._logits(state["values"][:, :used], x, state["strength"][:, :used])
-        weights, _ = _softmax(logits)
-        return {"hc/recalled_g": _mix(weights, state["keys"][:, :used])}, state
+        keys, seen = state["keys"][:, :used], state["strength"][:, :used].log()
+        views = F.normalize(state["values"][:, :used], dim=-1)
+        query = None if g_path is None else F.normalize(g_path, dim=-1)[:, None]
+        said = self._by_x(views, F.normalize(x, dim=-1)[:, None], keys, query, seen[:, None])
+        return {topic: message[:, 0] for topic, message in said.items()}, state
+
+    def _by_x(self, views: Tensor, x: Tensor, keys: Tensor, query: Tensor | None, seen: Tensor) -> Messages:
+        """The keys `[B, C, n_g]` whose views are like x `[B, T, n_x]`, of those `seen` `[B, T, C]` (log strength)."""
+        same_view = x @ views.mT  # [B, T, C]
+        if query is None:
+            return {"hc/recalled_g": _softmax(self.log_beta.exp() * same_view + seen)[0] @ keys}
+        near = query @ keys.mT
+        same = seen.masked_fill(same_view < _SAME, -math.inf)
+        recognised = (
+            torch.where(same > -math.inf, near, -1.0).amax(-1, keepdim=True)
+            if near.shape[-1]
+            else near.sum(-1, keepdim=True) - 1
+        )
+        return {"hc/recalled_g": _softmax(self.landmark * near + same)[0] @ keys, "hc/recognised": recognised}
 
     def store(self, state: State, g: Tensor, x: Tensor) -> tuple[Messages, State]:
         """Keep this moment; the bus owns the state, so the bank is written in place where gradients are off."""
@@ -226,8 +252,8 @@ class ModernHopfield(Module):
                 "hc/familiarity": -self._energy(q[:, a:b], lse)[..., None],
             }
             if self.recall_g:
-                by_x = beta * (views[:, used + a : used + b] @ views[:, :n].mT)
-                block["hc/recalled_g"] = _softmax(by_x + seen)[0] @ keys[:, :n]
+                query = q[:, a:b] if self.landmark else None
+                block |= self._by_x(views[:, :n], views[:, used + a : used + b], keys[:, :n], query, seen)
             for topic, x_ in block.items():
                 said.setdefault(topic, []).append(x_)
         writes = {topic: torch.cat(blocks, 1).transpose(0, 1) for topic, blocks in said.items()}
@@ -251,9 +277,6 @@ class ModernHopfield(Module):
         """Slots at the front that may hold anything: a young memory is read at the cost of what it holds."""
         return min(self.capacity, int(state["clock"].max()))
 
-    def _logits(self, bank: Tensor, query: Tensor, strength: Tensor) -> Tensor:
-        return self.log_beta.exp() * _dot(F.normalize(bank, dim=-1), F.normalize(query, dim=-1)) + strength.log()
-
     def _energy(self, q: Tensor, lse: Tensor) -> Tensor:
         """An empty memory has no `lse`; its energy is that of the opposite of the one thing stored."""
         lse = (lse / self.log_beta.exp()).clamp(min=-1.0)
@@ -270,7 +293,7 @@ class ModernHopfield(Module):
             slot = state["last"].argmin(-1)
             used = self._used(state)
             if used:
-                same = _dot(F.normalize(state["values"][:, :used], dim=-1), F.normalize(value, dim=-1)) > 0.999
+                same = _dot(F.normalize(state["values"][:, :used], dim=-1), F.normalize(value, dim=-1)) > _SAME
                 candidate = same & (state["strength"][:, :used] > 0)
                 near, where = torch.where(candidate, _dot(state["keys"][:, :used], key), -2.0).max(-1)
                 known = near >= self.merge
@@ -292,6 +315,7 @@ class ModernHopfield(Module):
         return state, slot, fresh
 
 
+_SAME = 0.999  # likeness of two views that are one
 _BLOCK = 512  # ticks of a walk that look back together
 
 

@@ -187,7 +187,10 @@ def evaluate(
 
 
 def _holding(agent: Agent, steps: int) -> Agent:
-    """The agent with a memory of slots that holds the whole walk, so that `play` is one attention over it."""
-    wanted = {"capacity": steps, "merge": 0.0}
+    """The agent with a memory of slots that holds the whole walk, so that `play` is one attention over it.
+
+    One that corrects itself is ticked in any case, and needs a copy a place: it keeps what it merges.
+    """
+    wanted = {"capacity": steps} if agent.modules["mec"].get("correct") else {"capacity": steps, "merge": 0.0}
     settings = {name: wanted[name] for name in agent.training.modules.get("hc", {}) if name in wanted}
     return agent.change("hc", **settings) if settings else agent

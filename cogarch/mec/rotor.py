@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cogarch.module import Messages, Module, Read, Signal, State, Step
 
 _TURN = 2 * math.pi
+Share = Annotated[float, Field(ge=0, le=1)]
 _PLASTIC = 1.32471795724474602596  # its powers spread points evenly over the unit square (Roberts' R2 sequence)
 
 
@@ -30,11 +31,15 @@ class Rotor(Module):
     by `env/bump`. In worlds that report `turn, advance` a heading phase runs beside, and `heading_cells` head-direction
     cells join the code.
 
+    With `correct` > 0 the code is corrected by what memory recalls of a place that looks the same, where that is like
+    it by `sure` or more (`hc/recalled_g` and `hc/recognised`, of a memory with `landmark`): the phases that both codes
+    stand for are read from them, their differences give one displacement by least squares, and the phases take that
+    share of it.
+
     Phases are float64, wrapped to 2 pi, so that a walk integrated at once and one ticked agree at any length.
     """
 
     role = "mec"
-    over_time = {("move",): "integrate"}
 
     def __init__(
         self,
@@ -46,8 +51,13 @@ class Rotor(Module):
         cells: PositiveInt = 32,
         scales: tuple[PositiveFloat, PositiveFloat] = (0.35, 1.6),
         heading_cells: NonNegativeInt = 16,
+        correct: Share = 0.0,
+        sure: float = 0.8,
     ) -> None:
         super().__init__()
+        self.correct_by, self.sure = correct, sure
+        if not correct:
+            self.over_time = {("move",): "integrate"}
         self.unit = topics["env/motion"].unit
         if self.unit not in ("dx, dy", "turn, advance") and motion == "given":
             raise ValueError(
@@ -89,7 +99,16 @@ class Rotor(Module):
         reads: dict[str, str | Read] = {"motion": Read("env/motion", shape=(2,), unit=self.unit)}
         if self.motion == "learned":
             reads = {"action": Read("env/action", dtype=torch.int64), "bump": Read("env/bump", dtype=torch.bool)}
-        return [Step("move", reads, {"mec/g_path": g, "mec/g": g}, state=True)]
+        if not self.correct_by:
+            return [Step("move", reads, {"mec/g_path": g, "mec/g": g}, state=True)]
+        recalled = {
+            "recalled_g": Read("hc/recalled_g", shape=(self.n_g,)),
+            "recognised": Read("hc/recognised", grad=False, shape=(1,)),
+        }
+        return [
+            Step("move", reads, {"mec/g_path": g}, state=True),
+            Step("correct", {"g_path": "mec/g_path", **recalled}, {"mec/g": g}, state=True),
+        ]
 
     def init(self, batch: int) -> State:
         """`phase` `[B, P]` and `heading` `[B]`, rad."""
@@ -103,7 +122,34 @@ class Rotor(Module):
         turn, step = self._felt(**reads)
         heading = (state["heading"] + turn) % _TURN
         phase = (state["phase"] + self._turned(heading, step)) % _TURN
-        return self._speak(phase, heading), {"phase": phase, "heading": heading}
+        writes = self._speak(phase, heading)
+        if self.correct_by:
+            del writes["mec/g"]
+        return writes, {"phase": phase, "heading": heading}
+
+    def correct(self, state: State, g_path: Tensor, recalled_g: Tensor, recognised: Tensor) -> tuple[Messages, State]:
+        """The phases moved by the displacement that best explains how the recalled ones differ."""
+        share = self.correct_by * (recognised >= self.sure).double()  # [B, 1]
+        (path, ahead), (recalled, other) = self._read(g_path), self._read(recalled_g)
+        differ = torch.remainder(recalled - path + math.pi, _TURN) - math.pi  # [B, P]
+        waves = self._wave_vectors()
+        displacement = differ @ torch.linalg.pinv(waves).T  # [B, 2]
+        phase = (state["phase"] + share * (displacement @ waves.T)) % _TURN
+        turn = torch.remainder(other - ahead + math.pi, _TURN) - math.pi
+        heading = (state["heading"] + share[:, 0] * turn) % _TURN
+        return {"mec/g": self._speak(phase, heading)["mec/g"]}, {"phase": phase, "heading": heading}
+
+    def _read(self, g: Tensor) -> tuple[Tensor, Tensor]:
+        """The phases `[B, P]` and the heading `[B]` that a code stands for: where the population vectors point."""
+        g, heading = g.double(), g.new_zeros(len(g), dtype=torch.float64)
+        if self.n_heading:
+            g, head = g[:, : -self.n_heading], g[:, -self.n_heading :] @ self.rays.T.double()
+            heading = torch.atan2(head[:, 1], head[:, 0])
+        if self.lattice == "free":
+            return torch.atan2(g[:, self.n_phases :], g[:, : self.n_phases]), heading
+        sums = g.view(len(g), self.n_phases // 2, -1) @ self.waves.T.double()  # [B, M, 6]
+        first, second = torch.atan2(sums[..., 1], sums[..., 0]), torch.atan2(sums[..., 3], sums[..., 2])
+        return torch.stack([first, second], -1).flatten(1), heading
 
     def integrate(self, state: State, **reads: Tensor) -> tuple[Messages, State]:
         """A whole walk; reads `[T, B, ...]`."""

@@ -1,8 +1,12 @@
 """The learned structural codes against their formulas, and all of them through the conformance suite."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import expm
 
 from cogarch import Module, Signal
 from cogarch.check import check_module, example_contracts
@@ -27,7 +31,9 @@ def walk(length: int, batch: int, seed: int = 0) -> Messages:
     ("cls", "settings"),
     [
         (TEMt, {}),
-        (TEMt, {"n": 8}),
+        (TEMt, {"n": 8, "transition": "free"}),
+        (TEMt, {"n": 24, "correct": 0.5, "sure": 0.0}),
+        (Rotor, {"modules": 3, "cells": 8, "heading_cells": 0, "correct": 0.5, "sure": 0.0}),
         (Recurrent, {}),
         (Rotor, {"lattice": "free"}),
         (Rotor, {"lattice": "free", "motion": "learned"}),
@@ -47,7 +53,7 @@ def test_conformance(cls: type[Module], settings: dict[str, object], every: int,
 
 def test_tem_t_is_its_formula() -> None:
     torch.manual_seed(0)
-    code, path = TEMt(TOPICS, n=7), walk(20, 3)
+    code, path = TEMt(TOPICS, n=7, transition="free"), walk(20, 3)
     with torch.no_grad():
         code.bias.normal_()
         said, _ = code.walk(code.init(3), **path)
@@ -65,11 +71,65 @@ def test_tem_t_is_its_formula() -> None:
 
 def test_tem_t_stays_of_unit_length_however_long_the_walk_and_wild_its_matrices() -> None:
     torch.manual_seed(0)
-    code = TEMt(TOPICS, n=16)
+    code = TEMt(TOPICS, n=16, transition="free")
     with torch.no_grad():
         code.transition.mul_(100.0)
         said, _ = code.walk(code.init(2), **walk(4096, 2))
     assert torch.allclose(said["mec/g"].norm(dim=-1), torch.ones(4096, 2), atol=1e-4)
+
+
+def test_orthogonal_transitions_are_rotations_by_the_exponential_of_a_skew_matrix() -> None:
+    torch.manual_seed(0)
+    code, path = TEMt(TOPICS, n=6), walk(30, 3)
+    with torch.no_grad():
+        said, _ = code.walk(code.init(3), **path)
+    skew = code.skew.detach().double().numpy()
+    rotations = [expm(s - s.T) for s in skew]
+    for rotation in rotations:
+        assert np.allclose(rotation @ rotation.T, np.eye(6), atol=1e-9) and np.isclose(np.linalg.det(rotation), 1)
+    for row in range(3):
+        g = code.start.detach().double().numpy()
+        g /= np.linalg.norm(g)
+        for t in range(30):
+            a = int(path["action"][t, row])
+            if a >= 0 and not path["bump"][t, row]:
+                g = g @ rotations[a]
+            assert np.allclose(said["mec/g"][t, row], g, atol=1e-5)
+    assert not said["loss/g"].any() and torch.allclose(said["loss/g_negative"], (-said["mec/g"]).relu().sum(-1))
+
+
+def test_tem_t_goes_a_share_of_the_way_to_what_it_recognises() -> None:
+    code = TEMt(TOPICS, n=4, correct=0.25, sure=0.5)
+    path, recalled = torch.eye(4)[:2], torch.eye(4)[2:]
+    with torch.no_grad():
+        said, _ = code.correct({}, path, 3 * recalled, torch.tensor([[0.6], [0.4]]))
+    assert torch.allclose(said["mec/g"][0], torch.tensor([0.75, 0, 0.25, 0]) / math.hypot(0.75, 0.25))
+    assert torch.equal(said["mec/g"][1], path[1])
+
+
+@pytest.mark.parametrize("settings", [{"lattice": "hexagonal", "modules": 5}, {"lattice": "free", "modules": 5}])
+@pytest.mark.parametrize("unit", ["dx, dy", "turn, advance"])
+def test_a_rotor_reads_its_error_from_the_codes(settings: dict[str, Any], unit: str) -> None:
+    """Two apart by less than half a cell, and a little turned: the first is corrected to about where the other is."""
+    code = Rotor(example_contracts(unit) | {"env/motion": Signal((2,), unit=unit)}, correct=1.0, **settings)
+    rng = torch.Generator().manual_seed(0)
+    there = code.init(64)
+    there["phase"] = 6 * torch.rand(64, code.n_phases, generator=rng, dtype=torch.float64)
+    off = 0.6 * torch.rand(64, 2, generator=rng, dtype=torch.float64) - 0.3
+    with torch.no_grad():
+        here = there | {"phase": (there["phase"] + off @ code._wave_vectors().T) % (2 * math.pi)}
+        if code.egocentric:
+            here["heading"] = (there["heading"] + 0.2) % (2 * math.pi)
+        recalled = code._speak(there["phase"], there["heading"])["mec/g"]
+        path = code._speak(here["phase"], here["heading"])["mec/g"]
+        path = code._speak(here["phase"], here["heading"])["mec/g"]
+        said, state = code.correct(here, path, recalled, torch.ones(64, 1))
+        left = (state["phase"] - there["phase"] + math.pi) % (2 * math.pi) - math.pi
+        error = left @ torch.linalg.pinv(code._wave_vectors()).T
+        assert error.norm(dim=-1).mean() < 0.15 * off.norm(dim=-1).mean()
+        assert torch.cosine_similarity(said["mec/g"], recalled).min() > 0.99
+        unsure, _ = code.correct(here, recalled, recalled, torch.zeros(64, 1))
+        assert torch.equal(unsure["mec/g"], path)
 
 
 def test_the_lstm_is_an_lstm_cell_driven_by_action_and_bump() -> None:
