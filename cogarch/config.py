@@ -92,6 +92,8 @@ class Agent(_Config):
     training: Training = Training()
     weights: Path | None = None
     """A safetensors file; None: as initialised by the seed."""
+    trained: Path | None = None
+    """The weights that the agent is shipped with: it lives with them where they fit. A training begins anew."""
     learns: bool = False
     """It is of little use before it has learned; who runs it without weights is told."""
 
@@ -125,6 +127,18 @@ class Agent(_Config):
         """The same agent, trained otherwise. ConfigError names a setting that does not exist or fit."""
         raw = self.model_dump() | {"training": self.training.model_dump() | settings}
         return parse_agent(raw, self.name)
+
+    def ready(self, inputs: Mapping[str, Signal]) -> tuple[Agent, str]:
+        """The agent with the weights that it is shipped with, if it has no others; and why not, where they do not fit
+        the world or its modules (it then lives untrained)."""
+        if self.weights is not None or self.trained is None:
+            return self, ""
+        shipped = self.model_copy(update={"weights": self.trained})
+        try:
+            shipped.build(inputs)
+        except files.FileError as error:
+            return self, str(error)
+        return shipped, ""
 
     def build(self, inputs: Mapping[str, Signal], *, batch: int = 1, seed: int = 0, learning: bool = False) -> Bus:
         """The bus of `batch` agents in a world that says `inputs`; parameters initialised by `seed`, then loaded.
@@ -200,8 +214,8 @@ def read_agent(path: Path) -> Agent:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     raw.setdefault("name", path.stem)
-    if "weights" in raw:
-        raw["weights"] = path.parent / str(raw["weights"])
+    for file in raw.keys() & {"weights", "trained"}:
+        raw[file] = path.parent / str(raw[file])
     return parse_agent(raw, str(path))
 
 

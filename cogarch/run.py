@@ -101,6 +101,7 @@ def run(
             f"steps, episodes and batch are at least 1 and seed at least 0; got {steps}, {episodes}, {batch} and {seed}"
         )
     world = envs.make(env, batch, **(options or {}))
+    agent, unfit = agent.ready(contracts(world))
     bus = agent.build(contracts(world), batch=batch, seed=seed)
     if "executive/action" not in bus.plan.topics:
         raise WiringError(f"nobody writes 'executive/action', so {agent.name} cannot act; give it an executive")
@@ -122,9 +123,9 @@ def run(
     console = console or Console(stderr=True)  # stdout holds results
     told: set[str] = set()
     if agent.learns and agent.weights is None:
-        console.print(
-            f"[yellow]{agent.name} has not learned yet; cogarch train {agent.name} makes an agent that has[/]"
-        )
+        why = f" (the weights it is shipped with: {unfit})" if unfit else ""
+        text = f"{agent.name} has not learned yet{why}; cogarch train {agent.name} {env} makes an agent that has"
+        console.print(Text(text, "yellow"), soft_wrap=True)
     status = "failed"
     try:
         with (

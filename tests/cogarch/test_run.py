@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 import tiny
 import torch
 import xarray as xr
+from rich.console import Console
 
 import agents
 import cogarch
 import envs
 from cogarch import Agent
+from cogarch.config import save_weights
 from cogarch.folder import RunFolder
 from cogarch.recording import open_recording
 from cogarch.run import contracts, run, truth
@@ -343,3 +346,40 @@ def test_what_cannot_be_run_is_said_before_there_is_a_folder(tmp_path: Path) -> 
         with pytest.raises(ValueError, match=message):
             live(out, agent, **wrong)
         assert not out.exists()
+
+
+# --- weights that an agent is shipped with ----------------------------------------------------------------------------
+
+
+def shipped(tmp_path: Path) -> Agent:
+    """tem_t with weights of its own kind, made by hand."""
+    agent = agents.load("tem_t").change("mec", n=8)
+    bus = agent.build(contracts(envs.make("Square-v0", 1)), seed=5)
+    save_weights(bus, tmp_path / "weights.safetensors", {"env": "cogarch/Square-v0"})
+    return agent.model_copy(update={"trained": tmp_path / "weights.safetensors"})
+
+
+def test_an_agent_lives_with_the_weights_that_it_is_shipped_with(tmp_path: Path) -> None:
+    agent, console = shipped(tmp_path), Console(file=io.StringIO(), width=500)
+    folder = run(agent, "Square-v0", steps=3, out=tmp_path / "run", console=console)
+    assert folder.agent.weights == agent.trained
+    assert "not learned" not in console.file.getvalue()  # type: ignore[attr-defined]
+    inputs = contracts(envs.make("Square-v0", 1))
+    ready, why = agent.ready(inputs)
+    lived, other = ready.build(inputs, seed=1), agent.build(inputs, seed=1)
+    expected = agent.build(inputs, seed=5)
+    for name, weight in lived.parts.state_dict().items():
+        assert torch.equal(weight, expected.parts.state_dict()[name])
+    assert not torch.equal(other.parts.state_dict()["mec.skew"], lived.parts.state_dict()["mec.skew"])
+    torch.testing.assert_close(lived.state["mec"]["g"][0], expected.state["mec"]["g"][0])  # it begins as it has learned
+    assert why == ""
+
+
+def test_shipped_weights_that_do_not_fit_the_world_are_told(tmp_path: Path) -> None:
+    agent, console = shipped(tmp_path), Console(file=io.StringIO(), width=500)
+    folder = run(agent, "Hex-v0", steps=3, out=tmp_path / "run", console=console)
+    assert folder.agent.weights is None
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert (
+        "tem_t has not learned yet" in told and "'mec.skew' is [4, 8, 8] in the file and [6, 8, 8] in the agent" in told
+    )

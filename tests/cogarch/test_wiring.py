@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 import torch
 from buses import START, X, agent, env, part
-from torch import Tensor
+from torch import Tensor, nn
 
 from cogarch import Bus, Module, Noise, Read, Signal, Step, WiringError
 from cogarch.module import Messages, State
@@ -382,3 +382,55 @@ def test_modules_and_methods_that_join_to_one_name_are_told_apart() -> None:
     bus = Bus({"env/x": X}, {"a": one, "a_b": two})
     out = bus.tick({"env/x": torch.zeros(1, 2)})
     assert (out["p/x"] - 1).abs().sum() == (out["q/x"] - 2).abs().sum() == 0
+
+
+# --- reads that may be missing, and what follows from weights ---------------------------------------------------------
+
+
+class Listener(Module):
+    role = "world"
+
+    def __init__(self, topics: Mapping[str, Signal]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.made = 0
+
+    def steps(self) -> list[Step]:
+        reads = {"reward": "env/reward", "more": Read("hc/recalled_g", optional=True)}
+        return [Step("hear", reads, {"world/z": Signal()})]
+
+    def hear(self, reward: Tensor, more: Tensor | None = None) -> Messages:
+        doubled = self.once("doubled", self._double)
+        return {"world/z": reward * doubled + (0 if more is None else more.sum(-1, keepdim=True))}
+
+    def _double(self) -> Tensor:
+        self.made += 1
+        return 2 * self.weight
+
+
+def test_an_optional_read_is_left_out_where_nobody_writes_the_topic() -> None:
+    inputs = {"env/reward": Signal(), "env/start": Signal(dtype=torch.bool)}
+    alone = Bus(inputs, {"world": Listener({})}, batch=2)
+    assert list(alone.plan.order[0].reads) == ["reward"]
+    heard = {"env/reward": torch.ones(2, 1), "env/start": torch.zeros(2, 1, dtype=torch.bool)}
+    assert alone.tick(heard)["world/z"].flatten().tolist() == [2.0, 2.0]
+    together = Bus(inputs | {"hc/recalled_g": Signal((3,))}, {"world": Listener({})}, batch=2)
+    assert together.tick(heard | {"hc/recalled_g": torch.ones(2, 3)})["world/z"].flatten().tolist() == [5.0, 5.0]
+
+
+def test_what_follows_from_weights_is_made_once_a_play() -> None:
+    inputs = {"env/reward": Signal(), "env/start": Signal(dtype=torch.bool)}
+    listener = Listener({})
+    listener.over_time = {}
+    bus = Bus(inputs, {"world": listener}, batch=1)
+    start = torch.tensor([1, 0, 1, 0])[:, None, None] > 0  # two segments
+    walk = {"env/reward": torch.ones(4, 1, 1), "env/start": start}
+    made = listener.made
+    assert bus.play(walk)["world/z"].flatten().tolist() == [2.0] * 4
+    assert listener.made == made + 1
+    with torch.no_grad():
+        listener.weight.fill_(3.0)
+    assert bus.play(walk)["world/z"].flatten().tolist() == [6.0] * 4
+    for _ in range(2):
+        bus.tick({topic: x[1] for topic, x in walk.items()})
+    assert listener.made == made + 4
