@@ -126,6 +126,7 @@ def train(
     seed: int = 0,
     save_every: int = 100,
     out: Path | None = None,
+    preset: str | None = None,
     swap: _MODULE = (),
     settings: _SETTING = (),
     options: _OPTION = (),
@@ -139,13 +140,14 @@ def train(
         seed: Seeds weights and walks.
         save_every: Updates between checkpoints.
         out: Folder of the run (default: runs/AGENT-ENV-SEED).
+        preset: Another way to be trained that the agent's file names (tem: paper).
         swap: Another module in a role, a name or pkg.mod:Class.
         settings: Another setting of a module, or of the training (training.policy=uniform).
         options: An option of the world.
     """
     from cogarch.learning.train import train as learn
 
-    wired = _agent(agent, swap, settings)
+    wired = _agent(agent, swap, settings, preset)
     if updates is not None:
         if updates < 0:
             raise ValueError(f"--updates {updates}: it is 0 or more")
@@ -355,10 +357,11 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
 # --- small parts ------------------------------------------------------------------------------------------------------
 
 
-def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...]) -> cogarch.Agent:
+def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...], preset: str | None = None) -> cogarch.Agent:
     import agents
 
     agent = agents.load(name)
+    agent = agent if preset is None else agent.preset(preset)
     for item in swap:
         role, use = _split(item, "--swap", "ROLE=NAME")
         agent = agent.swap(role, use)

@@ -81,6 +81,13 @@ class Training(_Config):
     """Settings that differ while learning (a memory that holds the whole walk and merges nothing)."""
 
 
+class Preset(_Config):
+    """Settings that go together, under a name."""
+
+    modules: dict[str, dict[str, Any]] = {}
+    training: dict[str, Any] = {}
+
+
 class Agent(_Config):
     """A wiring: a module for each role, how it is trained, and where its learned weights lie."""
 
@@ -90,6 +97,8 @@ class Agent(_Config):
     """Role -> `use` (a name of the catalogue, or `pkg.mod:Class`), `every` (its rate in ticks, 1 unless said), and that
     module's settings."""
     training: Training = Training()
+    presets: dict[str, Preset] = {}
+    """Other ways to be trained, by name."""
     weights: Path | None = None
     """A safetensors file; None: as initialised by the seed."""
     trained: Path | None = None
@@ -127,6 +136,16 @@ class Agent(_Config):
         """The same agent, trained otherwise. ConfigError names a setting that does not exist or fit."""
         raw = self.model_dump() | {"training": self.training.model_dump() | settings}
         return parse_agent(raw, self.name)
+
+    def preset(self, name: str) -> Agent:
+        """The agent with the settings of one of its presets. ConfigError names the nearest, or a setting that does not
+        exist."""
+        if name not in self.presets:
+            raise ConfigError(f"{self.name} has no preset {name!r}; {nearest(name, self.presets)}")
+        agent = self
+        for role, settings in self.presets[name].modules.items():
+            agent = agent.change(role, **settings)
+        return agent.train_with(**self.presets[name].training)
 
     def ready(self, inputs: Mapping[str, Signal]) -> tuple[Agent, str]:
         """The agent with the weights that it is shipped with, if it has no others; and why not, where they do not fit

@@ -31,12 +31,14 @@ LIVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 CELLS = (("mec/g", "grid60"), ("hc/p", "spatial_information"))
 """Topics whose cells are drawn, and the score that sorts them."""
+SHIPPED = (("tem_t", {"width": 10}), ("tem", {"width": 7}))
+"""Agents that live with the weights that they are shipped with, in squares; of them the structural cells are drawn."""
 
 
 def demo(out: Path, *, quick: bool = False) -> None:
     """Everything that `make demo` shows, into `out`; a demo that lies there is made anew."""
     began, console = time.perf_counter(), Console()
-    for name in ("learned", *(name for name, *_ in LIVES), "square-learned"):
+    for name in ("learned", *(name for name, *_ in LIVES), "square-learned", *(name for name, _ in SHIPPED)):
         if (out / name / "run.json").exists():
             shutil.rmtree(out / name)
     explorer, learner = agents.load("explorer"), agents.load("learner")
@@ -63,10 +65,11 @@ def demo(out: Path, *, quick: bool = False) -> None:
     lives: list[tuple[str, Agent, str, dict[str, Any]]] = [
         *((name, explorer, env, options) for name, env, options in LIVES),
         ("square-learned", learned, LIVES[0][1], LIVES[0][2]),
+        *((name, agents.load(name), LIVES[0][1], options) for name, options in SHIPPED),
     ]
     for name, agent, env, options in lives:
         life = run(agent, env, steps=TICKS, options=options, out=out / name, console=console)
-        for topic, _ in CELLS:
+        for topic, _ in CELLS[:1] if agent.trained else CELLS:
             figures = life.path / "figures" / topic.replace("/", ".")
             for path in analysis.write_ratemaps(life.path, topic, figures, shuffles=100):
                 if path.suffix == ".png":
@@ -99,12 +102,14 @@ def _kind(row: Row) -> str:
 
 def _first_light(out: Path, rows: list[Row]) -> PaperFigure:
     """One page: the prediction of the unseen, a path, and the best cells of MEC and HC in both worlds."""
-    figure = PaperFigure(figsize=(11, 6.2), layout="constrained")
+    figure = PaperFigure(figsize=(11, 8.8), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=(1, 2.2))
     left, right = halves
     _accuracy(left.subplots(), rows)
-    rooms: Any = right.subfigures(len(LIVES) * len(CELLS), 1)
-    for room, ((name, env, _), (topic, score)) in zip(rooms, itertools.product(LIVES, CELLS), strict=True):
+    drawn = [(name, env, *cells) for (name, env, _), cells in itertools.product(LIVES, CELLS)]
+    drawn += [(name, f"a square {options['width']} wide", *CELLS[0]) for name, options in SHIPPED]
+    rooms: Any = right.subfigures(len(drawn), 1)
+    for room, (name, env, topic, score) in zip(rooms, drawn, strict=True):
         cells = _cells(room.subplots(1, 8), RunFolder.open(out / name), topic, score)
         room.suptitle(f"{cells} in {env}", x=0.01, ha="left", fontsize=8)
     return figure

@@ -14,7 +14,7 @@ from torch import nn
 
 import agents
 from cogarch import Module, Signal, Step
-from cogarch.config import Agent, load_weights, parse_agent, read_agent, save_weights
+from cogarch.config import Agent, Preset, load_weights, parse_agent, read_agent, save_weights
 from cogarch.files import FileError, load_tensors, save_tensors
 from cogarch.registry import ConfigError, catalogue, check_settings, find
 from cogarch.wiring import WiringError
@@ -362,3 +362,15 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     save_tensors(path, {"net.0.weight": torch.ones(2)}, {})
     with pytest.raises(FileError, match=r"'net\.0\.weight' is \[2\] in the file and missing in the agent"):
         load_weights(bus, path)
+
+
+def test_presets_are_other_ways_to_be_trained() -> None:
+    tem = agents.load("tem")
+    paper = tem.preset("paper")
+    assert (tem.training.updates, paper.training.updates) == (8000, 20000)
+    assert paper.training.schedules["hc.eta"].over == 16000 and paper.training.losses == tem.training.losses
+    with pytest.raises(ConfigError, match=r"tem has no preset 'papr'; did you mean 'paper'\?"):
+        tem.preset("papr")
+    odd = tem.model_copy(update={"presets": {"odd": Preset(training={"udpates": 3})}})
+    with pytest.raises(ConfigError, match=r"no key 'training.udpates'; did you mean 'updates'"):
+        odd.preset("odd")
