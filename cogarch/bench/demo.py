@@ -31,7 +31,7 @@ LIVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 CELLS = (("mec/g", "grid60"), ("hc/p", "spatial_information"))
 """Topics whose cells are drawn, and the score that sorts them."""
-SHIPPED = (("tem_t", {"width": 10}), ("tem", {"width": 7}))
+SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (("tem_t", {"width": 10}),)
 """Agents that live with the weights that they are shipped with, in squares; of them the structural cells are drawn."""
 
 
@@ -41,7 +41,7 @@ def demo(out: Path, *, quick: bool = False) -> None:
     for name in ("learned", *(name for name, *_ in LIVES), "square-learned", *(name for name, _ in SHIPPED)):
         if (out / name / "run.json").exists():
             shutil.rmtree(out / name)
-    explorer, learner = agents.load("explorer"), agents.load("learner")
+    explorer, learner, tem_t = (agents.load(name) for name in ("explorer", "learner", "tem_t"))
     setup = learner.training.model_copy(update={"updates": UPDATES // 10 if quick else UPDATES})
 
     console.rule("1. learn a map: how far does each action carry me? (squares 5 to 8 wide)", align="left")
@@ -53,8 +53,10 @@ def demo(out: Path, *, quick: bool = False) -> None:
     for agent, regime, noise, updates in (
         (explorer, "motion given", 0.0, 0),
         (explorer, "motion given", 0.05, 0),
+        (agents.load("corrected"), "corrected by landmarks", 0.05, 0),
         (learned, "displacements learned", 0.0, setup.updates),
         (learner, "displacements learned", 0.0, 0),
+        (tem_t.model_copy(update={"weights": tem_t.trained}), "tem_t", 0.0, tem_t.training.updates),
     ):
         options = {"width": WIDTH, "motion_noise": noise}
         found = evaluate(agent, "cogarch/Square-v0", options=options, walks=2, steps=2048)
@@ -120,7 +122,7 @@ def _accuracy(ax: Axes, rows: list[Row]) -> None:
     for i, label in enumerate(dict.fromkeys(_kind(row) for row in rows)):
         own = [row["accuracy"] for row in rows if _kind(row) == label]
         # each mark smaller than the one below it: codes that are equally right stay visible
-        ax.plot(own, "o-", ms=11 - 2.5 * i, lw=3.4 - 0.8 * i, label=label, clip_on=False)
+        ax.plot(own, "o-", ms=12 - 1.8 * i, lw=3.6 - 0.55 * i, label=label, clip_on=False)
     ax.axhline(rows[0]["chance"], color="0.6", ls=":", label="chance")
     ax.set(ylim=(0, 1), ylabel="zero-shot accuracy", xlabel="window of the walk (ticks)", xticks=range(len(windows)))
     ax.set_xticklabels(windows, fontsize=8)

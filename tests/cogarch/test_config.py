@@ -367,7 +367,7 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
 def test_presets_are_other_ways_to_be_trained() -> None:
     tem = agents.load("tem")
     paper = tem.preset("paper")
-    assert (tem.training.updates, paper.training.updates) == (8000, 20000)
+    assert (tem.training.updates, paper.training.updates) == (16000, 20000)
     assert paper.training.schedules["hc.eta"].over == 16000 and paper.training.losses == tem.training.losses
     with pytest.raises(ConfigError, match=r"tem has no preset 'papr'; did you mean 'paper'\?"):
         tem.preset("papr")
