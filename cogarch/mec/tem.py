@@ -34,8 +34,6 @@ class TEM(Module):
         hidden: units from which W(a) is made, for each module.
         subsample: as in the memory: one cell in so many of a module is recalled, the first ones.
         hierarchical: a module is moved by itself and those of lower frequency only; else by all.
-        transition: "free" matrices, as published, that begin as all but standing still; or "rotation", each module
-            turned by the exponential of a skew matrix made from the action, which begins at random and learns sooner.
         sigma: the heads of standard deviation. "bounded" between exp(-8) and exp(4), and teaching nothing to what they
             read; "exp", unbounded and with all gradients, as in the reference trace.
         still: what a refused move does: the code is "kept"; or it is moved by a W of its own, "learned", as in the
@@ -57,7 +55,6 @@ class TEM(Module):
         hidden: PositiveInt = 20,
         subsample: PositiveInt = 3,
         hierarchical: bool = True,
-        transition: Literal["free", "rotation"] = "free",
         sigma: Literal["bounded", "exp"] = "bounded",
         still: Literal["kept", "learned"] = "kept",
         gate: float = 1.0,
@@ -70,13 +67,12 @@ class TEM(Module):
         ends = list(accumulate(modules))
         # the first module that each one hears
         self.heard = [end - n if hierarchical else 0 for n, end in zip(modules, ends, strict=True)]
-        self.rotates = transition == "rotation"
         self.start = nn.Parameter(nn.init.trunc_normal_(torch.empty(self.n), std=0.5, a=-1.0, b=1.0))
         self.start_log_sigma = nn.Parameter(nn.init.trunc_normal_(torch.empty(self.n), std=0.5, a=-1.0, b=1.0))
         self.hidden = nn.ModuleList(nn.Linear(self.actions, hidden) for _ in modules)
+        # free matrices that do more at first (1e-3) blow the code up within a long stay, and nothing is learned
         self.transition = nn.ParameterList(
-            0.08 * torch.randn(n * n, hidden) if self.rotates else 1e-3 * torch.randn((self.n - first) * n, hidden)
-            for first, n in zip(self.heard, modules, strict=True)
+            1e-6 * torch.randn((self.n - first) * n, hidden) for first, n in zip(self.heard, modules, strict=True)
         )
         recalled = [max(1, n // subsample) for n in modules]
         self.recalled: Tensor
@@ -147,15 +143,10 @@ class TEM(Module):
     def _matrices(self) -> Tensor:
         """W of every action, and of none, side by side: `[n_g, (A + 1) n_g]`, from and to."""
         actions = torch.eye(self.actions + 1, self.actions, device=self.start.device)
-        columns, end = [], 0
+        columns = []
         for first, n, hidden, last in zip(self.heard, self.sizes, self.hidden, self.transition, strict=True):
-            made = (torch.tanh(hidden(actions)) @ last.mT).unflatten(-1, (-1, n))  # [A + 1, heard, n]
-            end += n
-            if self.rotates:
-                made = torch.matrix_exp(made - made.mT) - torch.eye(n, device=made.device)
-                columns.append(F.pad(made, (0, 0, end - n, self.n - end)))
-            else:
-                columns.append(F.pad(made, (0, 0, first, 0)))
+            made = torch.tanh(hidden(actions)) @ last.mT  # [A + 1, heard n]
+            columns.append(F.pad(made.unflatten(-1, (-1, n)), (0, 0, first, 0)))
         return torch.cat(columns, -1).transpose(0, 1).flatten(1)
 
 
