@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from cogarch.tree import where
 
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]  # a setting
 State: TypeAlias = dict[str, Any]  # str -> Tensor [B, ...], or a nested dict or tuple of such
 Messages: TypeAlias = dict[str, Tensor]  # topic -> [B, *shape]; in over_time methods [T, B, *shape]
 

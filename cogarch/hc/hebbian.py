@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from cogarch.hc.hebbian_matrix import HebbianMatrix, PlainMatrix
 from cogarch.hc.settle import rectify
-from cogarch.module import Messages, Module, Read, Signal, State, Step
+from cogarch.module import Messages, Module, Read, Share, Signal, State, Step
 
 MOST_CELLS = 4096
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Hebbian(Module):

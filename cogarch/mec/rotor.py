@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from cogarch.module import Messages, Module, Read, Signal, State, Step
+from cogarch.module import Messages, Module, Read, Share, Signal, State, Step
 
 _TURN = 2 * math.pi
-Share = Annotated[float, Field(ge=0, le=1)]
 _PLASTIC = 1.32471795724474602596  # its powers spread points evenly over the unit square (Roberts' R2 sequence)
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from cogarch.module import Messages, Module, Read, Signal, State, Step
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from cogarch.module import Messages, Module, Read, Share, Signal, State, Step
 
 
 class TEMt(Module):
