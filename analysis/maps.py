@@ -151,7 +151,8 @@ def rate_maps(
     something only where they share one world and one code (an agent that starts a life anew at another place has other
     phases and other memory slots).
 
-    The coordinate `occupancy` `[y, x]` counts the ticks; `x` and `y` are the centres of the bins. Attributes: topic,
+    The coordinate `occupancy` `[y, x]` counts the ticks; `x` and `y` are the centres of the bins; `module` `[cell]` is
+    the number of each cell's module, where the topic says that its cells come in modules. Attributes: topic,
     cells (the population), unit, bin_size, place_unit, smooth, agent, agents (how many were recorded), episode,
     episodes (how many the agent lived, or all of them where agent is None), ticks, run (which agent, world and seed).
 
@@ -166,7 +167,12 @@ def rate_maps(
     return xr.DataArray(
         smooth_maps(maps, smooth),
         dims=("cell", "y", "x"),
-        coords={"cell": np.arange(len(maps)), **grid.centres, "occupancy": (("y", "x"), occupancy)},
+        coords={
+            "cell": np.arange(len(maps)),
+            **module_of(variable),
+            **grid.centres,
+            "occupancy": (("y", "x"), occupancy),
+        },
         name="rate",
         attrs={
             "topic": topic,
@@ -190,6 +196,23 @@ def cells_of(recording: xr.Dataset, topic: str) -> Array:
     values = sources.signal(recording, topic).values
     values = values.reshape(*values.shape[:2], -1)
     return values if values.dtype == np.float32 else values.astype(float)
+
+
+def module_of(variable: xr.DataArray) -> dict[str, tuple[str, Array]]:
+    """The coordinate `module` `[cell]` of a topic whose attribute `modules` gives the sizes of its modules; else none.
+
+    Raises ValueError where these are not as many cells as there are.
+    """
+    sizes = np.atleast_1d(np.asarray(variable.attrs.get("modules", ()), int))
+    if not sizes.size:
+        return {}
+    cells = int(np.prod(variable.shape[2:]))
+    if sizes.sum() != cells:
+        raise ValueError(
+            f"{variable.name} has {cells} cells, its modules ({', '.join(map(str, sizes))}) have {sizes.sum()}: "
+            "correct its attribute `modules`"
+        )
+    return {"module": ("cell", np.repeat(np.arange(len(sizes)), sizes))}
 
 
 def place_index(recording: xr.Dataset, grid: Bins) -> Array:

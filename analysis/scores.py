@@ -12,15 +12,18 @@ import xarray as xr
 
 from analysis import sources
 from analysis.autocorrelation import BLOCK, autocorrelogram
+from analysis.band import band_score
+from analysis.border import border_score
+from analysis.fields import field_counts
 from analysis.files import whole
 from analysis.grid import grid_score, grid_spacing, read_rings, sweep
 from analysis.information import sparsity, spatial_information
-from analysis.maps import Bins, cells_of, mean_maps, place_index, smooth_maps
+from analysis.maps import Bins, cells_of, mean_maps, module_of, place_index, smooth_maps
 from analysis.neuron import Neuron, frame_durations, spike_counts
 from analysis.significance import MIN_SHIFT, shuffled_maps, shuffles
 from analysis.sources import Array
 
-NAMES = ("grid60", "grid90", "spatial_information", "sparsity", "peak")
+NAMES = ("grid60", "grid90", "band", "border", "spatial_information", "sparsity", "peak")
 LOWER = {"sparsity"}  # remarkable when small
 ACTIVE = 1e-3  # of the population's peak: what lies below is numerical dust, a softmax is never quite silent
 
@@ -40,11 +43,13 @@ def scores(
 
     Only active cells are scored, those whose peak activity is above `ACTIVE` = 1/1000 of the population's: a memory of
     a thousand slots is not a thousand cells.
-    Over the dimension `cell` (numbered as in the topic): `grid60`, `grid90` (see `grid_score`), `spacing` (units of the
-    world), `spatial_information` (bits/spike), `sparsity`, `peak` (the map's highest value), `mean`, and for each of
-    `NAMES` the `_p`, `_p95` and `_p99` of `n` circular time shifts of at least 20 ticks within the chosen episode (for
-    sparsity, where less is more, p counts the smaller ones and the percentiles are `_p05` and `_p01`). `not_computable`
-    says which scores are NaN and why. With n = 0, or on a record of fewer than 41 ticks, p and percentiles are NaN.
+    Over the dimension `cell` (numbered as in the topic; with `module` as in `rate_maps`): `grid60`, `grid90` (see
+    `grid_score`), `band` and `border` (see `band_score`, `border_score`), `spacing` (units of the world),
+    `spatial_information` (bits/spike), `sparsity`, `peak` (the map's highest value), `mean`, `fields` (their number)
+    and `field_share` (of the visited bins, in the largest field), and for each of `NAMES` the `_p`, `_p95` and `_p99`
+    of `n` circular time shifts of at least 20 ticks within the chosen episode (for sparsity, where less is more, p
+    counts the smaller ones and the percentiles are `_p05` and `_p01`). `not_computable` says which scores are NaN and
+    why. With n = 0, or on a record of fewer than 41 ticks, p and percentiles are NaN.
 
     Raises ValueError as `rate_maps`, and for a negative `n`.
     """
@@ -56,11 +61,12 @@ def scores(
     active = np.flatnonzero(peaks > ACTIVE * peaks.max(initial=0.0))
     index = place_index(chosen, grid)
     table = _score(index, activity[..., active], grid, smooth=smooth, n=n, seed=seed, min_shift=MIN_SHIFT)
-    unit = str(sources.signal(recording, topic).attrs.get("unit", ""))
-    return table.assign_coords(cell=active).assign_attrs(
+    variable = sources.signal(recording, topic)
+    module = {name: (dim, values[active]) for name, (dim, values) in module_of(variable).items()}
+    return table.assign_coords({"cell": active, **module}).assign_attrs(
         topic=topic,
         cells=sources.topics(recording)[topic],
-        unit=unit,
+        unit=str(variable.attrs.get("unit", "")),
         cells_in_topic=activity.shape[-1],
         agent="all" if agent is None else agent,
         episode="all" if episode is None else episode,
@@ -87,7 +93,8 @@ def neuron_scores(neuron: Neuron, bin: float = 2.5, *, smooth: float = 2.0, n: i
 
 
 def to_csv(table: xr.Dataset | list[xr.Dataset], path: str | Path, *, merge: bool = False) -> Path:
-    """Write scores, a line a cell with its topic in front, whole or not at all; NaN is an empty field.
+    """Write scores, a line a cell with its topic in front, whole or not at all; NaN is an empty field, and so is
+    `module` where cells come in none.
 
     merge: keep the lines of other topics where the file is there and has the same columns; lines are then in the order
     of the topics' names.
@@ -95,11 +102,12 @@ def to_csv(table: xr.Dataset | list[xr.Dataset], path: str | Path, *, merge: boo
     tables = [table] if isinstance(table, xr.Dataset) else table
     path = Path(path)
     columns = [str(name) for name in tables[0].data_vars]
-    header, lines = ["topic", "cell", *columns], []
+    header, lines = ["topic", "cell", "module", *columns], []
     for part in tables:
+        module = part["module"].values.tolist() if "module" in part.coords else [""] * part.sizes["cell"]
         values = [part[name].values.tolist() for name in columns]
-        for cell, *row in zip(part["cell"].values.tolist(), *values, strict=True):
-            lines.append([part.attrs["topic"], cell, *("" if value != value else value for value in row)])
+        for row in zip(part["cell"].values.tolist(), module, *values, strict=True):
+            lines.append([part.attrs["topic"], *("" if value != value else value for value in row)])
     if merge:
         drawn = {part.attrs["topic"] for part in tables}
         lines = sorted(
@@ -143,6 +151,7 @@ def _score(
     observed["grid60"][reasons != ""] = observed["grid90"][reasons != ""] = np.nan
 
     columns: dict[str, Array] = {"spacing": np.where(reasons == "", spacing * grid.size, np.nan), "mean": mean}
+    columns["fields"], columns["field_share"] = field_counts(maps)
     can_shift = n > 0 and len(index) >= 2 * min_shift + 1 and bool(len(maps))
     drawn = (
         smooth_maps(stack, smooth)
@@ -156,7 +165,8 @@ def _score(
         columns[name] = observed[name]
         values = levels.get(name, (unknown, unknown, unknown))
         columns |= dict(zip(columns_of(name)[1:], values, strict=True))
-    order = [column for name in NAMES for column in columns_of(name)] + ["spacing", "mean"]
+    order = [column for name in NAMES for column in columns_of(name)]
+    order += ["spacing", "mean", "fields", "field_share"]
     data = {name: ("cell", columns[name]) for name in order}
     return xr.Dataset(
         data | {"not_computable": ("cell", _why(reasons, observed))},
@@ -182,6 +192,8 @@ def _scorer(occupancy: Array) -> Callable[[Array], dict[str, Array]]:
         return {
             "grid60": grid60,
             "grid90": grid90,
+            "band": band_score(maps),
+            "border": border_score(maps),
             "spatial_information": spatial_information(maps, occupancy),
             "sparsity": sparsity(maps, occupancy),
             "peak": np.where(visited.any((-2, -1)), top, np.nan),
@@ -212,6 +224,10 @@ def _why(reasons: Array, observed: dict[str, Array]) -> list[str]:
     lines = []
     for i, reason in enumerate(reasons):
         parts = [f"grid score: {reason}"] if reason else []
+        if np.isnan(observed["band"][i]):
+            parts.append("band: the map is constant, or too few of its bins were visited")
+        if np.isnan(observed["border"][i]):
+            parts.append("border: the map is constant, or too little of its walls was visited")
         if np.isnan(observed["spatial_information"][i]):
             parts.append("information, sparsity: activity is negative or 0, no rate")
         lines.append("; ".join(parts))

@@ -219,12 +219,15 @@ class Bus:
 
         Rows begin a new episode where `env/start` is true. With `want`, only the steps run that those topics (and the
         probed ones) depend on, the others' states stand still, and only those topics are returned; without, every
-        topic, `[T, B, *shape]`. Raises WiringError where an `over_time` method does not return what its steps declare.
+        topic, `[T, B, *shape]`. Raises WiringError where an `over_time` method does not return what its steps declare,
+        ValueError for a walk that lacks a topic or holds no ticks.
         """
         if missing := [topic for topic in self.plan.inputs if topic not in walk]:
             raise ValueError(f"the walk lacks {missing[0]!r}; it holds {', '.join(walk) or 'nothing'}")
         starts = walk.get("env/start")
         length = len(next(iter(walk.values())))
+        if not length:
+            raise ValueError("a walk of 0 ticks cannot be played: give 1 or more")
         cuts = [0] if starts is None else [0, *(t for t in starts.flatten(1).any(1).nonzero().flatten().tolist() if t)]
         groups = self._needed(want)
         kept = None if want is None else set(want)

@@ -125,6 +125,7 @@ def train(
     updates: int | None = None,
     seed: int = 0,
     save_every: int = 100,
+    keep_every: int | None = None,
     out: Path | None = None,
     preset: str | None = None,
     swap: _MODULE = (),
@@ -139,6 +140,7 @@ def train(
         updates: Steps of the weights (default: the agent's).
         seed: Seeds weights and walks.
         save_every: Updates between checkpoints.
+        keep_every: Updates between weights that are kept (default: only the last ones are).
         out: Folder of the run (default: runs/AGENT-ENV-SEED).
         preset: Another way to be trained that the agent's file names (tem: paper).
         swap: Another module in a role, a name or pkg.mod:Class.
@@ -152,7 +154,9 @@ def train(
         if updates < 0:
             raise ValueError(f"--updates {updates}: it is 0 or more")
         wired = wired.model_copy(update={"training": wired.training.model_copy(update={"updates": updates})})
-    folder = learn(wired, env, seed=seed, options=_pairs(options), out=out, save_every=save_every)
+    folder = learn(
+        wired, env, seed=seed, options=_pairs(options), out=out, save_every=save_every, keep_every=keep_every
+    )
     _end(folder)
 
 
@@ -179,16 +183,20 @@ def ratemaps(
     """Draw the rate maps of a run (or of a recorded neuron, FILE.npz) and score them against their own shuffles.
 
     Args:
-        run: Folder of a run, a recording.zarr, or an npz file with x, y (cm) and spikes (s).
+        run: Folder of a run, a recording.zarr, an npz file with x, y (cm) and spikes (s), or the name of an agent: it
+            then lives 5,000 ticks first, in the largest world that it trains in.
         topic: A topic with cells (default: all of them).
         out: Folder for the figures (default: figures/ in the run).
         episode: Which life of the agent (default: the first; maps of several lives cannot be laid over each other).
         shuffles: Circular time shifts a cell.
         seed: Seeds the shifts.
     """
+    import agents
     import analysis
     from cogarch.recording import open_recording
 
+    if not run.exists() and str(run) in agents.catalogue():
+        run = _life(agents.load(str(run))).path
     source: Any = run
     if (run / "run.json").exists():  # a recording of ours opens even where it is damaged
         with warnings.catch_warnings(record=True, action="always") as told:
@@ -198,6 +206,13 @@ def ratemaps(
     life: dict[str, Any] = {} if episode is None else {"episode": episode}
     for path in analysis.write_ratemaps(source, topic, out, **life, shuffles=shuffles, seed=seed):
         print(path)
+
+
+def _life(agent: cogarch.Agent) -> RunFolder:
+    """5,000 ticks in the largest world that the agent trains in."""
+    ranges = agent.training.options.items()
+    options = {name: max(value) if isinstance(value, (list, tuple)) else value for name, value in ranges}
+    return cogarch.run(agent, agent.training.world, steps=5000, options=options)
 
 
 def check(target: str, /, motion: str = "dx, dy") -> None:
@@ -311,6 +326,7 @@ def bench(
     json: Path | None = None,
     quick: bool = False,
     only: str | None = None,
+    figure: Path | None = None,
 ) -> None:
     """Measure a published number: zero-shot, recall, bus, worlds, tem-speed, train.
 
@@ -321,10 +337,11 @@ def bench(
         json: Write the rows here, too.
         quick: A few updates and one short walk, to see that it works; the numbers mean nothing.
         only: Only the codes whose name holds this text (zero-shot).
+        figure: Draw it, too: FIGURE.png, .svg and .pdf.
     """
     from cogarch.bench import bench as measure
 
-    measure(name, env=env, seeds=seeds, json=json, quick=quick, only=only, console=Console())
+    measure(name, env=env, seeds=seeds, json=json, quick=quick, only=only, figure=figure, console=Console())
 
 
 def demo(out: Path = Path("runs/demo"), quick: bool = False) -> None:

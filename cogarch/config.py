@@ -80,6 +80,18 @@ class Training(_Config):
     modules: dict[str, dict[str, Any]] = {}
     """Settings that differ while learning (a memory that holds the whole walk and merges nothing)."""
 
+    @pydantic.field_validator("walk", mode="before")
+    @classmethod
+    def _stays(cls, walk: Any, info: pydantic.ValidationInfo) -> Any:
+        stay = tuple(walk) if isinstance(walk, list | tuple) else (walk, walk)
+        steps = info.data.get("steps", 1)
+        whole = len(stay) == 2 and all(type(ticks) is int for ticks in stay)
+        if walk is not None and not (whole and steps <= stay[0] <= stay[1]):
+            raise ValueError(
+                f"{walk!r} is no stay in a world; give ticks, or [low, high], no fewer than training.steps = {steps}"
+            )
+        return walk
+
 
 class Preset(_Config):
     """Settings that go together, under a name."""

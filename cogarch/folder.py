@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import importlib.metadata
 import json
+import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ WEIGHTS = "weights.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 RECORDING = "recording.zarr"
 METRICS = "metrics.csv"
+LOCK = "lock"
 
 
 class RunFolder:
@@ -94,6 +99,25 @@ class RunFolder:
             )
         return self.beginning.model_copy(update={"weights": self.path / WEIGHTS})
 
+    def weights_after(self, updates: int) -> Path:
+        """Where a training keeps the weights of that update."""
+        return self.path / f"weights-{updates:06d}.safetensors"
+
+    def agent_after(self, updates: int) -> Agent:
+        """The agent after so many updates of a training that kept its weights then; FileError where it did not."""
+        kept = self.weights_after(updates)
+        if not kept.exists():
+            raise files.FileError(
+                f"the training in {self.path} kept no weights after {updates} updates; it kept them after "
+                f"{', '.join(map(str, self.kept)) or 'none'} (cogarch train --keep-every)"
+            )
+        return self.beginning.model_copy(update={"weights": kept})
+
+    @property
+    def kept(self) -> list[int]:
+        """The updates whose weights a training kept."""
+        return sorted(int(path.stem.rpartition("-")[2]) for path in self.path.glob("weights-*.safetensors"))
+
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The lines of metrics.csv; a cell that was left empty is NaN."""
@@ -103,6 +127,30 @@ class RunFolder:
     @property
     def recording(self) -> Path:
         return self.path / RECORDING
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training in the folder meanwhile; FileError where one does, naming it.
+
+        The file `lock` stays: what holds the folder is the system's lock on it, which ends with the process however
+        that ends. Its text is the number of the process that took it last.
+        """
+        path = self.path / LOCK
+        with contextlib.ExitStack() as stack:
+            with files.named(path, "write"):
+                file = stack.enter_context(path.open("a+"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    raise files.FileError(
+                        f"process {file.read()} is training in {self.path}: wait until it ends, or end it, and try "
+                        "again; or train in another folder (--out)"
+                    ) from None
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
+            yield
 
     def end(self, status: str) -> None:
         """Say how it ended."""

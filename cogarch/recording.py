@@ -242,7 +242,8 @@ def _create(
             # lz4: a fifth of zstd's time, and the header holds the size, so that a file cut short is known at sight
             compressors=BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
             dimension_names=("tick", "agent", *(f"{name}.{i}" for i in range(len(signal.shape)))),
-            attributes={"topic": topic, "cells": signal.cells, "unit": signal.unit},
+            attributes={"topic": topic, "cells": signal.cells, "unit": signal.unit}
+            | ({"modules": list(signal.modules)} if signal.modules else {}),
         )
     count = group.create_array(
         "committed", shape=(), dtype="int64", compressors=None, config={"write_empty_chunks": True}

@@ -64,18 +64,34 @@ def contracts(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> dict[str, Signa
     }
 
 
-def hear(said: Mapping[str, NDArray[Any]]) -> Messages:
+def hear(said: Mapping[str, NDArray[Any]], tick: int = 0) -> Messages:
     """What a world says as messages of the `env/*` topics; scalars get their axis.
 
     Arrays `[B, ...]` or `[T, B, ...]`: observation, action, motion, bump, start, reward, node, place, heading, and
-    mission (tokens) where the world gives one.
+    mission (tokens) where the world gives one. ValueError where an observation is not finite, with its row and its tick
+    (`tick` is that of the first one).
     """
+    if said["observation"].dtype.kind == "f":
+        _check_finite(said["observation"], said["action"].ndim, tick)
     messages = {}
     for name, x in said.items():
         tensor = torch.from_numpy(np.ascontiguousarray(x)).to(_TYPES.get(name))
         scalar = name not in ("motion", "place", "mission") and (name != "observation" or tensor.dtype == torch.int64)
         messages[f"env/{name}"] = tensor.unsqueeze(-1) if scalar else tensor
     return messages
+
+
+def _check_finite(observation: NDArray[Any], axes: int, tick: int) -> None:
+    """Refuse NaN and infinity before they spread: `axes` is 1 for `[B, ...]`, 2 for `[T, B, ...]`."""
+    finite = np.isfinite(observation)
+    if finite.all():
+        return
+    *t, row = np.argwhere(~finite)[0, :axes].tolist()
+    value = observation[(*t, row)][~finite[(*t, row)]].flat[0]
+    raise ValueError(
+        f"env/observation of row {row} is {value} at tick {tick + sum(t)}: an agent takes in finite numbers only; mend "
+        "the world, or let it say what stands for nothing sensed"
+    )
 
 
 def run(
@@ -147,7 +163,7 @@ def run(
                         seen, info = world.reset(options={"reset_mask": start})
                         action, reward = np.where(start, -1, action), np.where(start, 0.0, reward)
                         _tell(bus, told, console, t)  # of the lives that are over
-                messages = hear({"observation": seen, "action": action, "reward": reward, "start": start, **info})
+                messages = hear({"observation": seen, "action": action, "reward": reward, "start": start, **info}, t)
                 if start.any():
                     bus.restart(messages["env/start"].flatten())
                 lived = bus.tick(messages)

@@ -15,13 +15,22 @@ from envs import full_id
 
 BENCHES = {
     "zero-shot": 5,  # what a map predicts at known places entered by new ways, by window of the walk
+    "remapping": 5,  # what of a code carries over to a world of other objects, and what remaps
     "recall": 5,  # what is recalled of places unvisited for 1e3, 1e4 and 1e5 steps
+    "structures": 3,  # who learns what: every structural code on worlds of many structures
+    "tem": 1,  # how TEM learns, stage by stage (hours a seed where it was not trained before)
+    "links": 3,  # links never walked, inferred: against the share of the world that was visited
+    "visits": 3,  # learning to learn: accuracy at the n-th visit of a node, at stages of training
+    "absence": 3,  # memory: accuracy against the time since the last visit
+    "cells": 3,  # shares of grid, band, border and place cells, by agent and by frequency module
     "bus": 1,  # the cost of the bus beside the same modules called by hand, and of play beside ticking
     "worlds": 1,  # steps a second of every world, beside MiniGrid in gymnasium's own vector environments
     "tem-speed": 1,  # training of TEM and TEM-t, beside TEM's plain form and the rotor
     "train": 1,  # steps a second, threads and memory of training, by structural code
 }
-"""The benches, and how many seeds each takes unless told otherwise (what is timed takes one)."""
+"""The benches, and how many seeds each takes unless told otherwise."""
+TIMED = ("bus", "worlds", "tem-speed", "train")
+"""What is timed takes one seed."""
 
 
 def bench(
@@ -33,20 +42,22 @@ def bench(
     quick: bool,
     console: Console,
     only: str | None = None,
+    figure: Path | None = None,
 ) -> None:
-    """Run a bench, or those codes `only` of it whose names hold that text; ValueError names the nearest."""
+    """Run a bench, or those codes `only` of it whose names hold that text; draw its `figure` (.png, .svg and .pdf).
+
+    ValueError for an unknown name (the nearest are told), and for what a bench does not take.
+    """
     if name not in BENCHES:
         raise ValueError(f"no bench is called {name!r}; {nearest(name, BENCHES)}")
-    usual = BENCHES[name]
-    seeds = usual if seeds is None else seeds
-    if seeds < 1 or (usual == 1 and seeds > 1):
-        raise ValueError(f"bench {name} takes {'1 seed' if usual == 1 else '1 or more seeds'}, not {seeds}")
+    seeds, timed = BENCHES[name] if seeds is None else seeds, name in TIMED
+    if seeds < 1 or (timed and seeds > 1):
+        raise ValueError(f"bench {name} takes {'1 seed' if timed else '1 or more seeds'}, not {seeds}")
     env = None if env is None else full_id(env)
     measure: Callable[..., list[Row]] = import_module(f"cogarch.bench.{name.replace('-', '_')}").measure
-    part = {}
-    if only is not None:
-        if "only" not in inspect.signature(measure).parameters:
-            raise ValueError(f"bench {name} has no parts: leave --only out")
-        part = {"only": only}
-    rows = measure(env=env, seeds=range(seeds), quick=quick, console=console, **part)
+    asked = {key: value for key, value in {"only": only, "figure": figure}.items() if value is not None}
+    for key in asked:
+        if key not in inspect.signature(measure).parameters:
+            raise ValueError(f"bench {name} has no {'parts' if key == 'only' else key}: leave --{key} out")
+    rows = measure(env=env, seeds=range(seeds), quick=quick, console=console, **asked)
     publish(name, rows, range(seeds), json, console)

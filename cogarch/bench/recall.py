@@ -11,8 +11,8 @@ from rich.console import Console
 
 import agents
 import envs
+from cogarch.bench.codes import trained
 from cogarch.bench.report import Row, over_seeds
-from cogarch.bench.zero_shot import trained
 from cogarch.learning.zero_shot import accuracy, most_frequent, predict
 from cogarch.run import SCORING_SEED, contracts
 from envs import policies

@@ -22,6 +22,9 @@ class ModernHopfield(Module):
     A query `q` recalls `sum_i w_i value_i` with `w = softmax(beta k_i . q + log strength_i)`; its energy is
     `E = -lse(beta, k . q) / beta + |q|^2 / 2 + 1 / 2`: 0 where exactly one copy is stored, 2 where nothing is. Their
     constant `log(P) / beta` is left out, for it would make every place less familiar as memories are added.
+    With `growth` > 0 recall sharpens as memories are added, `beta (1 + growth log n)` for n of them: what many weak
+    likenesses weigh together grows with their number (TEM-t's code has growth 0.46 and beta 10).
+
     `hc/p` `[B, capacity]` is the activity of the slots, place cells; `hc/familiarity` is minus the energy.
 
     A memory of `capacity` slots that is full drops its oldest memory for a new one. With `merge` > 0 a moment whose key
@@ -43,6 +46,7 @@ class ModernHopfield(Module):
         *,
         capacity: PositiveInt = 1024,
         beta: PositiveFloat = 50.0,
+        growth: NonNegativeFloat = 0.0,
         learn_beta: bool = False,
         merge: NonNegativeFloat = 0.0,
         recall_g: bool = False,
@@ -53,6 +57,7 @@ class ModernHopfield(Module):
             raise ValueError(f"a memory has at least one slot, capacity is {capacity}")
         self.n_g, self.n_x = topics["mec/g"].shape[0], topics["lec/x"].shape[0]
         self.capacity, self.merge, self.recall_g, self.landmark = capacity, merge, recall_g or landmark > 0, landmark
+        self.growth = growth
         if not self.merge:  # what a merging memory stores depends on what it holds: its steps are ticked
             self.over_time = {tuple(step.method for step in self.steps()): "attend"}
         self.log_beta: Tensor
@@ -105,7 +110,7 @@ class ModernHopfield(Module):
         """The keys `[B, C, n_g]` whose views are like x `[B, T, n_x]`, of those `seen` `[B, T, C]` (log strength)."""
         same_view = x @ views.mT  # [B, T, C]
         if query is None:
-            return {"hc/recalled_g": _softmax(self.log_beta.exp() * same_view + seen)[0] @ keys}
+            return {"hc/recalled_g": _softmax(self._beta(seen > -math.inf) * same_view + seen)[0] @ keys}
         near = query @ keys.mT
         same = seen.masked_fill(same_view < _SAME, -math.inf)
         recognised = (
@@ -158,9 +163,10 @@ class ModernHopfield(Module):
         limit, taken = 100 if steps is None else steps, 1
         converged = torch.ones(len(q), dtype=torch.bool, device=q.device)
         similarity = _dot(keys, q)
-        weights, lse = _softmax(self.log_beta.exp() * similarity + strength.log())
+        beta = self._beta(strength > 0)
+        weights, lse = _softmax(beta * similarity + strength.log())
         best = torch.where(strength > 0, similarity, 0.0).amax(-1).clamp(min=0) if used else torch.zeros_like(lse)
-        energy = self._energy(q, lse)
+        energy = _energy(q, lse / beta[:, 0])
         while taken < limit and used:
             settled = torch.where(strength.sum(-1, keepdim=True) > 0, _mix(weights, keys), q)
             converged = (settled - q).norm(dim=-1) < 1e-4
@@ -169,8 +175,8 @@ class ModernHopfield(Module):
                     break
                 settled = torch.where(converged[:, None], q, settled)  # who has arrived does not wait for the others
             q, taken = settled, taken + 1
-            weights, lse = _softmax(self.log_beta.exp() * _dot(keys, q) + strength.log())
-            energy = self._energy(q, lse)
+            weights, lse = _softmax(beta * _dot(keys, q) + strength.log())
+            energy = _energy(q, lse / beta[:, 0])
         value = _mix(weights, state["values"][:, :used])
         activity = F.pad(weights, (0, self.capacity - used))
         return Recall(value, activity, energy, taken, converged, novelty=1 - best)
@@ -230,7 +236,7 @@ class ModernHopfield(Module):
         values = torch.cat([state["values"][:, :used], x.transpose(0, 1)], 1)
         written = torch.cat([state["last"][:, :used], now.T], 1)  # [B, used + T]
         strength = torch.cat([state["strength"][:, :used], torch.ones(batch, length, device=g.device)], 1)
-        q, slot, beta = F.normalize(g_path, dim=-1).transpose(0, 1), now % c, self.log_beta.exp()
+        q, slot = F.normalize(g_path, dim=-1).transpose(0, 1), now % c
         index = torch.cat([torch.arange(used, device=g.device).expand(batch, used), slot.T], 1)
         if self.recall_g:
             views = F.normalize(values, dim=-1)
@@ -240,6 +246,7 @@ class ModernHopfield(Module):
             n = used + b  # what comes after this block is not seen by it: half of the square need not be computed
             age = now.T[:, a:b, None] - written[:, None, :n]
             seen = torch.where((age > 0) & (age <= c), strength[:, None, :n], 0.0).log()
+            beta = self._beta(seen > -math.inf)
             weights, lse = _softmax(beta * (q[:, a:b] @ keys[:, :n].mT) + seen)
             if n <= c and not used:
                 activity = F.pad(weights, (0, c - n))
@@ -249,7 +256,7 @@ class ModernHopfield(Module):
             block = {
                 "hc/p": activity,
                 "hc/recalled_x": weights @ values[:, :n],
-                "hc/familiarity": -self._energy(q[:, a:b], lse)[..., None],
+                "hc/familiarity": -_energy(q[:, a:b], lse / beta[..., 0])[..., None],
             }
             if self.recall_g:
                 query = q[:, a:b] if self.landmark else None
@@ -277,10 +284,12 @@ class ModernHopfield(Module):
         """Slots at the front that may hold anything: a young memory is read at the cost of what it holds."""
         return min(self.capacity, int(state["clock"].max()))
 
-    def _energy(self, q: Tensor, lse: Tensor) -> Tensor:
-        """An empty memory has no `lse`; its energy is that of the opposite of the one thing stored."""
-        lse = (lse / self.log_beta.exp()).clamp(min=-1.0)
-        return 0.5 + 0.5 * q.square().sum(-1) - lse
+    def _beta(self, seen: Tensor) -> Tensor:
+        """`[..., 1]`, for memories that are `seen` `[..., C]`."""
+        beta = self.log_beta.exp()
+        if not self.growth:
+            return beta.expand(*seen.shape[:-1], 1)
+        return beta * (1 + self.growth * seen.sum(-1, keepdim=True).clamp(min=1).log())
 
     def _put(
         self, state: State, key: Tensor, value: Tensor, strength: Tensor, mask: Tensor | None = None
@@ -333,6 +342,11 @@ def _dot(bank: Tensor, query: Tensor) -> Tensor:
 
 def _mix(weights: Tensor, bank: Tensor) -> Tensor:
     return (weights.unsqueeze(-2) @ bank).squeeze(-2)  # [B, C] x [B, C, n] -> [B, n]
+
+
+def _energy(q: Tensor, lse: Tensor) -> Tensor:
+    """Of `lse / beta`; an empty memory has none, its energy is that of the opposite of the one thing stored."""
+    return 0.5 + 0.5 * q.square().sum(-1) - lse.clamp(min=-1.0)
 
 
 def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:

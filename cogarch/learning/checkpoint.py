@@ -31,8 +31,11 @@ def load_checkpoint(path: Path, bus: Bus, optimiser: torch.optim.Optimizer) -> t
     tensors, meta = files.load_tensors(path)
     own = bus.parts.state_dict()
     saved = {name.removeprefix("weight."): x for name, x in tensors.items() if name.startswith("weight.")}
-    if "updates" not in meta or {n: x.shape for n, x in saved.items()} != {n: p.shape for n, p in own.items()}:
-        raise files.FileError(f"{path} is not a checkpoint of this agent; remove it to begin anew")
+    there, here = ({name: str(list(x.shape)) for name, x in weights.items()} for weights in (saved, own))
+    if "updates" not in meta or there != here:
+        unlike = (n for n in sorted(there | here) if there.get(n) != here.get(n))
+        why = [f" ({n!r} is {there.get(n, 'missing')} in it and {here.get(n, 'missing')} in the agent)" for n in unlike]
+        raise files.FileError(f"{path} is not a checkpoint of this agent; remove it to begin anew{''.join(why[:1])}")
     for name, x in own.items():
         x.copy_(saved[name])
     state: dict[int, dict[str, Tensor]] = {}

@@ -40,16 +40,20 @@ def train(
     options: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     save_every: int = 100,
+    keep_every: int | None = None,
     console: Console | None = None,
 ) -> RunFolder:
     """Learn the agent's weights in training worlds; the folder holds them, metrics.csv and a checkpoint.
 
-    `world` None: the agent's own, with its own options. The checkpoint is renewed every `save_every` updates. Ctrl-C
-    ends the training after the update under way, saved; `resume` goes on. Raises Diverged where a number stops being
-    finite; the last checkpoint is kept.
+    `world` None: the agent's own, with its own options. The checkpoint is renewed every `save_every` updates; with
+    `keep_every` the weights of every so many-th update stay (`RunFolder.agent_after`), so that learning can be looked
+    at. Ctrl-C ends the training after the update under way, saved; `resume` goes on. Raises Diverged where a number
+    stops being finite; the last checkpoint is kept.
     """
-    if seed < 0 or save_every < 1:
-        raise ValueError(f"seed is at least 0 and save_every at least 1; got {seed} and {save_every}")
+    if seed < 0 or save_every < 1 or (keep_every is not None and keep_every < 1):
+        raise ValueError(
+            f"seed is at least 0, save_every and keep_every at least 1; got {seed}, {save_every} and {keep_every}"
+        )
     setup = agent.training
     if world is None:
         world, options = setup.world, {**setup.options, **(options or {})}
@@ -71,8 +75,10 @@ def train(
         seed=seed,
         updates=setup.updates,
         save_every=save_every,
+        keep_every=keep_every,
     )
-    return _learn(folder, bus, taught, console or Console(stderr=True))
+    with folder.held():
+        return _learn(folder, bus, taught, console or Console(stderr=True))
 
 
 def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
@@ -81,7 +87,8 @@ def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
     if config["kind"] != "train":
         raise files.FileError(f"{folder.path} is a {config['kind']}, not a training; only trainings are resumed")
     bus, taught = _build(folder.beginning, config["env"], config["options"], config["seed"])
-    return _learn(folder, bus, taught, console or Console(stderr=True))
+    with folder.held():
+        return _learn(folder, bus, taught, console or Console(stderr=True))
 
 
 def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> tuple[Bus, list[str]]:
@@ -127,12 +134,15 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
     folder.config |= {"status": "running"}
     folder.write()
     status, began, first, kept = "failed", time.perf_counter() - spent, done, done
+    keep_every = config.get("keep_every")
 
     def save() -> None:
         seconds = time.perf_counter() - began
         save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, living=setup.walk is not None)
-        meta = {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
-        save_weights(bus, folder.path / WEIGHTS, meta)
+        save_weights(bus, folder.path / WEIGHTS, meta())
+
+    def meta() -> dict[str, str]:
+        return {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
 
     try:
         with no_subnormals(), _interrupt_waits() as asked_to_stop, _progress(console) as progress:
@@ -153,6 +163,8 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
                 if done % config["save_every"] == 0:
                     save()
                     kept = done
+                if keep_every and done % keep_every == 0:
+                    save_weights(bus, folder.weights_after(done), meta())
                 if asked_to_stop():
                     break
         save()

@@ -8,7 +8,7 @@ over an edge that was walked the other way (62 to 73 % in squares), so they are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ def first_time(ids: Ints) -> Bools:
 class Events:
     """Masks `[T, B]` over a walk."""
 
+    moved: Bools
+    """To another node (or place), not by a new beginning."""
     visited: Bools
     """The node was visited before."""
     zero_shot: Bools
@@ -71,7 +73,7 @@ def events(node: Ints, action: Ints, start: Bools, place: Ints | None = None) ->
     low, high = np.minimum(place, place_before), np.maximum(place, place_before)
     new_edge = first_time(np.where(moved, low * many + high, -1))
     zero_shot = visited & moved & new_pair
-    return Events(visited, zero_shot, zero_shot & new_edge)
+    return Events(moved, visited, zero_shot, zero_shot & new_edge)
 
 
 def events_of(world: VectorEnv[Any, Any, Any], walk: Mapping[str, NDArray[Any]]) -> Events:
@@ -114,7 +116,9 @@ PIECE = 4096
 
 
 def predict(bus: Bus, walk: Mapping[str, NDArray[Any]]) -> Bools:
-    """`[T, B]`: was the view predicted before seeing it? The bus is reset."""
+    """`[T, B]`: was the view predicted before seeing it? The bus is reset. ValueError for a walk of no ticks."""
+    if not len(walk["node"]):
+        raise ValueError("a walk of 0 ticks: give 1 or more")
     bus.reset(walk["node"].shape[1])
     heard = hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
     with torch.no_grad():
@@ -127,6 +131,91 @@ def hits(said: Messages) -> Bools:
     x, predicted = (said[topic].detach() for topic in WANTED)
     hit = (predicted.argmax(-1) == x.argmax(-1)) & (x != 0).any(-1)
     return np.asarray(hit.cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was predicted over walks; `[T, B]` unless said."""
+
+    node: Ints
+    place: NDArray[np.float32]
+    """`[T, B, 2]`, x, y."""
+    seen: Ints
+    """The view, numbered within each group of walks."""
+    reward: NDArray[np.floating[Any]]
+    events: Events
+    hit: Bools
+    """The view was predicted before it was seen."""
+    same: Bools
+    """It is the one that was seen last."""
+    frequent: Bools
+    """It is the one that was seen most often."""
+    answerable: Bools | None
+    """Zero-shot, and it follows from moves made before; None where moves do not compose."""
+    nodes: Ints
+    """`[B]`, how many there are in each world."""
+    chance: NDArray[np.float64]
+    """`[B]`, one over the number of objects; NaN where they are not counted."""
+
+
+def judge(
+    agent: Agent,
+    env: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    walks: int = 4,
+    steps: int = 4096,
+    seed: int = 0,
+    world_seed: int = SCORING_SEED,
+    policy: str | None = None,
+    together: int = 2,
+) -> Judged:
+    """Predict every tick of `walks` walks, one a world, `together` of them at a time; arguments as of `evaluate`."""
+    if min(walks, steps, together) < 1 or min(seed, world_seed) < 0:
+        raise ValueError(
+            "walks, steps and together are at least 1, seed and world_seed at least 0; "
+            f"got {walks}, {steps}, {together}, {seed} and {world_seed}"
+        )
+    parts = []
+    for first in range(0, walks, together):
+        n = min(together, walks - first)
+        world = envs.make(env, n, **(options or {}))
+        seeds = range(world_seed + first, world_seed + first + n)
+        walk = policies.walk(
+            world, policy or policies.usual(world), steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first
+        )
+        found, compositions = events_of(world, walk), getattr(world, "compositions", None)
+        bus = _holding(agent, steps).build(contracts(world), batch=n, seed=seed)
+        seen, values = view_ids(walk["observation"]), contracts(world)["env/observation"].values
+        part = Judged(
+            node=walk["node"],
+            place=walk["place"],
+            seen=seen,
+            reward=walk["reward"],
+            events=found,
+            hit=predict(bus, walk),
+            same=np.vstack([np.full((1, n), -1), seen[:-1]]) == seen,
+            frequent=most_frequent(seen) == seen,
+            answerable=found.zero_shot & answerable(world, compositions, walk) if compositions else None,
+            nodes=np.array([len(world.table(row)) for row in range(n)]),
+            chance=np.full(n, 1 / values if values else np.nan),
+        )
+        world.close()
+        parts.append(part)
+    joined: Judged = _side_by_side(parts)
+    return joined
+
+
+def _side_by_side(parts: Sequence[Any]) -> Any:
+    """One of several, its arrays joined along the walks."""
+    joined: dict[str, Any] = {}
+    for name in (field.name for field in fields(parts[0])):
+        values = [getattr(part, name) for part in parts]
+        if is_dataclass(values[0]):
+            joined[name] = _side_by_side(values)
+        else:
+            joined[name] = None if values[0] is None else np.hstack(values)
+    return type(parts[0])(**joined)
 
 
 def evaluate(
@@ -150,26 +239,20 @@ def evaluate(
     most often so far). Where moves compose (a family tree, a line), `accuracy_answerable` is that at the events that
     follow from moves made before (`envs.relational.questions`): "Bob's niece" is a child of his sibling.
     """
-    hits: list[tuple[dict[str, Bools], dict[str, Bools]]] = []
-    for first in range(0, walks, together):
-        n = min(together, walks - first)
-        world = envs.make(env, n, **(options or {}))
-        seeds = range(world_seed + first, world_seed + first + n)
-        walk = policies.walk(
-            world, policy or policies.usual(world), steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first
-        )
-        inputs, found = contracts(world), events_of(world, walk)
-        scored = {"": found.zero_shot, "_without_way_back": found.without_way_back}
-        if compositions := getattr(world, "compositions", None):
-            scored["_answerable"] = found.zero_shot & answerable(world, compositions, walk)
-        world.close()
-        bus = _holding(agent, steps).build(inputs, batch=n, seed=seed)
-        seen = view_ids(walk["observation"])
-        now = np.vstack([np.full((1, n), -1), seen[:-1]])
-        guesses = {"accuracy": predict(bus, walk), "same": now == seen, "frequent": most_frequent(seen) == seen}
-        hits.append((scored, guesses))
-    masks, guessed = ({name: np.hstack([h[i][name] for h in hits]) for name in hits[0][i]} for i in (0, 1))
-    values = inputs["env/observation"].values
+    said = judge(
+        agent,
+        env,
+        options=options,
+        walks=walks,
+        steps=steps,
+        seed=seed,
+        world_seed=world_seed,
+        policy=policy,
+        together=together,
+    )
+    masks = {"": said.events.zero_shot, "_without_way_back": said.events.without_way_back}
+    if said.answerable is not None:
+        masks["_answerable"] = said.answerable
     rows = []
     for a, b in windows:
         if a >= steps:
@@ -178,10 +261,10 @@ def evaluate(
         row: dict[str, Any] = {"window": f"{a}-{min(b, steps)}"}
         for name, mask in masks.items():
             row[f"events{name}"] = int(mask[at].sum())
-            row[f"accuracy{name}"] = accuracy(guessed["accuracy"][at], mask[at])
-        row["chance"] = 1 / values if values else float("nan")
-        for name in ("same", "frequent"):
-            row[name] = accuracy(guessed[name][at], masks[""][at])
+            row[f"accuracy{name}"] = accuracy(said.hit[at], mask[at])
+        row["chance"] = float(said.chance.mean())
+        row["same"] = accuracy(said.same[at], masks[""][at])
+        row["frequent"] = accuracy(said.frequent[at], masks[""][at])
         rows.append(row)
     return rows
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cogarch.module import Messages, Module, Read, Share, Signal, State, Step
@@ -36,6 +36,7 @@ class TEMt(Module):
         *,
         n: PositiveInt = 128,
         transition: Literal["orthogonal", "free"] = "orthogonal",
+        spread: PositiveFloat = 0.05,
         correct: Share = 0.0,
         sure: float = 0.8,
     ) -> None:
@@ -43,7 +44,7 @@ class TEMt(Module):
         self.n, self.actions = n, topics["env/action"].values
         self.orthogonal, self.correct_by, self.sure = transition == "orthogonal", correct, sure
         if self.orthogonal:
-            self.skew = nn.Parameter(0.05 * torch.randn(self.actions, n, n))  # [A, n, n]
+            self.skew = nn.Parameter(spread * torch.randn(self.actions, n, n))  # [A, n, n]
             self.start = nn.Parameter(torch.randn(n))
         else:
             self.transition = nn.Parameter(torch.eye(n) + 0.1 * torch.randn(self.actions, n, n) / math.sqrt(n))

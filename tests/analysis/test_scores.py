@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import analysis
+from analysis.fields import field_counts
 
 
 def test_scores_tell_grid_cells_from_noise(recording):
@@ -29,6 +30,41 @@ def test_scores_are_those_of_the_maps(recording):
     activity = recording["mec.g"].values[:, 0, table.cell.values]
     np.testing.assert_allclose(table["mean"], activity.mean(0), rtol=1e-5)
     assert np.isnan(table.grid60_p).all()
+
+
+def test_band_border_and_fields_are_those_of_the_maps(recording):
+    maps = analysis.rate_maps(recording, "mec/g")
+    table = analysis.scores(recording, "mec/g", n=20)
+    kept = maps.sel(cell=table.cell)
+    np.testing.assert_allclose(table.band, analysis.band_score(kept))
+    np.testing.assert_allclose(table.border, analysis.border_score(kept))
+    count, share = field_counts(kept)
+    np.testing.assert_array_equal(table.fields, count)
+    np.testing.assert_array_equal(table.field_share, share)
+    for name in ("band", "border"):
+        assert ((table[f"{name}_p"] > 0) & (table[f"{name}_p"] <= 1)).all()
+        assert (table[f"{name}_p95"] <= table[f"{name}_p99"]).all()
+
+
+def test_cells_are_told_by_module(recording, tmp_path):
+    in_modules = recording.copy()
+    in_modules["mec.g"] = recording["mec.g"].assign_attrs(modules=[10, 3, 1])
+    table = analysis.scores(in_modules, "mec/g", n=0)  # the 14th cell is silent
+    np.testing.assert_array_equal(table.module, [0] * 10 + [1] * 3)
+    maps = analysis.rate_maps(in_modules, "mec/g")
+    np.testing.assert_array_equal(maps.module, [0] * 10 + [1] * 3 + [2])
+    place = analysis.scores(in_modules, "hc/p", n=0)
+    assert "module" not in place.coords and "module" not in analysis.rate_maps(in_modules, "hc/p").coords
+    path = analysis.to_csv([table, place], tmp_path / "scores.csv")
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["module"] for row in rows] == [*"0" * 10, *"1" * 3] + [""] * place.sizes["cell"]
+    before = path.read_bytes()
+    analysis.to_csv(place, path, merge=True)  # with and without modules, one header
+    assert sorted(path.read_bytes().splitlines()) == sorted(before.splitlines())
+    in_modules["mec.g"] = recording["mec.g"].assign_attrs(modules=[10, 3])
+    with pytest.raises(ValueError, match=r"mec.g has 14 cells, its modules \(10, 3\) have 13"):
+        analysis.rate_maps(in_modules, "mec/g")
 
 
 def test_same_seed_same_scores_to_the_bit(recording):

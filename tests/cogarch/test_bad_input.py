@@ -6,24 +6,36 @@ recordings in test_recording, checkpoints in test_train, words of the command li
 
 import errno
 import json
+import math
 import os
+import re
 import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import xarray as xr
+from torch import Tensor
 from zarr.storage import LocalStore
 
 import agents
-from cogarch import Agent, cli
+import envs
+from cogarch import Agent, Module, Read, Signal, Step, cli
 from cogarch.config import ConfigError
 from cogarch.files import FileError
 from cogarch.folder import RunFolder
 from cogarch.learning.train import resume, train
+from cogarch.learning.zero_shot import evaluate, predict
+from cogarch.module import Messages
 from cogarch.recording import Recording, RecordingWarning, open_recording
-from cogarch.run import run
+from cogarch.run import contracts, hear, run
+from envs import policies
+from envs.continuous.arena import Arena
 
 
 def explorer() -> Agent:
@@ -225,3 +237,228 @@ def test_a_recording_copied_out_of_its_run_is_drawn(tmp_path: Path, life: Path) 
     shutil.copytree(life / "recording.zarr", tmp_path / "mine.zarr")
     cli.ratemaps(tmp_path / "mine.zarr", topic="mec/g", shuffles=3)
     assert (tmp_path / "figures/scores.csv").exists()
+
+
+# --- walks of no length -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": -3}, {"episodes": 0}, {"batch": 0}, {"seed": -1}])
+def test_a_life_of_no_ticks_is_refused_before_there_is_a_folder(tmp_path: Path, settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="steps, episodes and batch are at least 1 and seed at least 0; got "):
+        run(explorer(), "Square-v0", out=tmp_path / "run", console=tiny.quiet(), **settings)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"steps": 0}, {"walks": 0}, {"together": 0}, {"seed": -1}, {"world_seed": -1}, {"walks": -2}]
+)
+def test_walks_of_no_ticks_are_not_scored(settings: dict[str, int]) -> None:
+    with pytest.raises(
+        ValueError, match="walks, steps and together are at least 1, seed and world_seed at least 0; got"
+    ):
+        evaluate(tiny.learner(), "Square-v0", **settings)  # type: ignore[arg-type]
+
+
+def test_nothing_is_predicted_of_a_walk_of_no_ticks() -> None:
+    world = envs.make("Square-v0", 2, width=4)
+    walk = policies.walk(world, "drifting", 3, world_seeds=[0, 1], policy_seed=0)
+    bus = tiny.learner().build(contracts(world), batch=2)
+    with pytest.raises(ValueError, match="a walk of 0 ticks: give 1 or more"):
+        predict(bus, {name: x[:0] for name, x in walk.items()})
+
+
+@pytest.mark.parametrize(
+    "walk",
+    [0, -5, 19, True, 25.0, "long", [0, 0], [60, 40], [19, 40], [40], [20, 40, 60], []],
+)
+def test_a_stay_that_is_none_or_shorter_than_an_update_is_refused(walk: Any) -> None:
+    said = f"training.walk: Value error, {walk!r} is no stay in a world; give ticks, or [low, high], no fewer than "
+    with pytest.raises(ConfigError, match=re.escape(f"{said}training.steps = 20")):
+        tiny.learner().train_with(walk=walk)
+
+
+@pytest.mark.parametrize("walk", [None, 20, 700, [20, 20], [20, 700], (40, 50)])
+def test_a_stay_of_an_update_or_more_is_taken(walk: Any) -> None:
+    stays = tiny.learner().train_with(walk=walk).training.walk
+    assert stays == (tuple(walk) if isinstance(walk, list) else walk)
+
+
+@pytest.mark.parametrize("setting", ["steps", "batch"])
+def test_a_training_of_no_ticks_is_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"training\.{setting}: Input should be greater than 0"):
+        tiny.learner().train_with(**{setting: 0})
+
+
+# --- weights of other shapes ------------------------------------------------------------------------------------------
+
+
+def test_weights_that_do_not_fit_are_named_with_both_shapes(tmp_path: Path) -> None:
+    """Where they are asked for it is an error; where the agent is only shipped with them, it lives untrained and says
+    so."""
+    folder = train(tiny.learner(updates=1), out=tmp_path / "run", console=tiny.quiet())
+    path = folder.path / "weights.safetensors"
+    other = tiny.learner().change("mec", modules=3)
+    lacking = (
+        r"'mec\.\w+' is \[2(, 2)?\] in the file and \[3(, 2)?\] in the agent; it was trained in .*Square-v0 or with"
+    )
+    world = contracts(envs.make("Square-v0", 1))
+    with pytest.raises(FileError, match=f"{path}: {lacking} other settings: use those, or train again"):
+        other.model_copy(update={"weights": path}).build(world)
+    shipped = other.model_copy(update={"trained": path})
+    agent, why = shipped.ready(world)
+    assert agent.weights is None and re.search(lacking, why)
+    console = tiny.quiet()
+    run(shipped, "Square-v0", steps=2, out=tmp_path / "life", console=console)
+    assert re.search(rf"has not learned yet \(the weights it is shipped with: {path}: {lacking}", tiny.said(console))
+
+
+# --- a folder in which somebody trains --------------------------------------------------------------------------------
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, {})
+    with folder.held():
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+        with (
+            pytest.raises(
+                FileError, match=f"process {os.getpid()} is training in {tmp_path}: wait until it ends, or end"
+            ),
+            RunFolder(tmp_path, {}).held(),
+        ):
+            raise AssertionError("held twice")
+    with folder.held():
+        pass
+
+
+def test_what_goes_wrong_in_a_held_folder_is_told_as_it_is_and_lets_go(tmp_path: Path) -> None:
+    for error in (OSError(errno.ENOENT, "mine"), KeyboardInterrupt(), FileError("cannot write elsewhere")):
+        with pytest.raises(type(error)) as told, RunFolder(tmp_path, {}).held():
+            raise error
+        assert told.value is error
+    with RunFolder(tmp_path, {}).held():
+        pass
+    with (
+        pytest.raises(FileError, match=f"cannot write {tmp_path / 'nowhere' / 'lock'}"),
+        RunFolder(tmp_path / "nowhere", {}).held(),
+    ):
+        raise AssertionError("held what is not there")
+
+
+def test_a_process_that_is_killed_lets_go(tmp_path: Path) -> None:
+    holds = (
+        "import sys; from pathlib import Path; from cogarch.folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1]), {}).held(): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holds, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(FileError, match=f"process {other.pid} is training in"), RunFolder(tmp_path, {}).held():
+            raise AssertionError("held twice")
+        other.kill()
+    with RunFolder(tmp_path, {}).held():
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_training_is_not_resumed_where_another_one_is_under_way(tmp_path: Path) -> None:
+    folder = train(tiny.learner(updates=2), out=tmp_path / "run", console=tiny.quiet())
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    with folder.held(), pytest.raises(FileError, match=f"process {os.getpid()} is training in {folder.path}"):
+        resume(RunFolder.open(folder.path), tiny.quiet())
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+def test_a_walk_of_no_ticks_is_not_played() -> None:
+    world = envs.make("Square-v0", 2, width=4)
+    walk = policies.walk(world, "drifting", 3, world_seeds=[0, 1], policy_seed=0)
+    heard = hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
+    for name in ("explorer", "tem"):
+        bus = agents.load(name).build(contracts(world), batch=2)
+        with pytest.raises(ValueError, match="a walk of 0 ticks cannot be played: give 1 or more"):
+            bus.play({topic: x[:0] for topic, x in heard.items()})
+        assert bus.t == 0
+
+
+# --- observations that are not numbers --------------------------------------------------------------------------------
+
+
+class Senses(Module):
+    """Takes in numbers as they are."""
+
+    role = "lec"
+
+    def __init__(self, topics: Mapping[str, Signal]) -> None:
+        super().__init__()
+        self.seen = topics["env/observation"]
+
+    def steps(self) -> list[Step]:
+        x, recalled = Signal(self.seen.shape), Read("hc/recalled_x", shape=self.seen.shape)
+        return [
+            Step("sense", {"observation": "env/observation"}, {"lec/x": x}),
+            Step("predict", {"recalled_x": recalled}, {"lec/x_predicted": x}),
+            Step("compare", {"x": "lec/x", "x_predicted": "lec/x_predicted"}, {"loss/prediction": Signal(())}),
+        ]
+
+    def sense(self, observation: Tensor) -> Messages:
+        return {"lec/x": observation}
+
+    def predict(self, recalled_x: Tensor) -> Messages:
+        return {"lec/x_predicted": recalled_x}
+
+    def compare(self, x: Tensor, x_predicted: Tensor) -> Messages:
+        return {"loss/prediction": (x - x_predicted).square().mean(-1)}
+
+
+FIELD = {"observation": "field"}
+
+
+@pytest.fixture(params=[math.nan, math.inf])
+def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """From tick 3 on, what row 1 of an arena senses is not a number."""
+    whole, calls = Arena._observe, Counter[int]()
+
+    def observe(self: Arena) -> Any:
+        seen, calls[id(self)] = whole(self), calls[id(self)] + 1
+        if calls[id(self)] > 3:
+            seen[1:2, -1] = request.param
+        return seen
+
+    monkeypatch.setattr(Arena, "_observe", observe)
+    return f"env/observation of row 1 is {request.param} at tick 3: an agent takes in finite numbers only"
+
+
+def test_an_observation_that_is_no_number_ends_a_life_with_its_tick_and_row(tmp_path: Path, broken: str) -> None:
+    agent = explorer().swap("lec", f"{__name__}:Senses")
+    with pytest.raises(ValueError, match=broken):
+        run(agent, "Arena-v0", steps=9, batch=3, options=FIELD, out=tmp_path / "run", console=tiny.quiet())
+    assert RunFolder.open(tmp_path / "run").config["status"] == "failed"
+    with xr.open_zarr(tmp_path / "run" / "recording.zarr") as lived:
+        assert int(lived["committed"]) == 3
+
+
+@pytest.mark.parametrize("walk", [None, 20])
+def test_nothing_is_learned_from_an_observation_that_is_no_number(
+    tmp_path: Path, broken: str, walk: int | None
+) -> None:
+    agent = tiny.learner(walk=walk, policy="uniform").swap("lec", f"{__name__}:Senses")
+    with pytest.raises(ValueError, match=broken):
+        train(agent, "Arena-v0", options=FIELD, out=tmp_path / "run", console=tiny.quiet())
+    assert RunFolder.open(tmp_path / "run").config["status"] == "failed"
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_a_world_of_numbers_is_lived_in_and_learned_from(tmp_path: Path) -> None:
+    """The same without the fault, so that it is the fault which is refused."""
+    agent = tiny.learner(policy="uniform", updates=2).swap("lec", f"{__name__}:Senses")
+    run(agent, "Arena-v0", steps=9, batch=3, options=FIELD, out=tmp_path / "run", console=tiny.quiet())
+    train(agent, "Arena-v0", options=FIELD, out=tmp_path / "learned", console=tiny.quiet())
+    assert [RunFolder.open(tmp_path / name).config["status"] for name in ("run", "learned")] == ["done", "done"]
+
+
+def test_a_checkpoint_of_other_shapes_names_a_weight_and_both_shapes(tmp_path: Path) -> None:
+    small, large = (
+        train(tiny.learner(updates=1).change("mec", modules=n), out=tmp_path / str(n), console=tiny.quiet())
+        for n in (2, 3)
+    )
+    shutil.copy(small.path / "checkpoint.safetensors", large.path / "checkpoint.safetensors")
+    with pytest.raises(FileError, match=r"begin anew \('mec\.\w+' is \[2.*\] in it and \[3.*\] in the agent\)"):
+        resume(RunFolder.open(large.path), tiny.quiet())

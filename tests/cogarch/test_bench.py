@@ -45,9 +45,9 @@ def test_bus_bench_measures_overhead_and_play(tmp_path: Path, console: Console) 
 def test_zero_shot_bench_sets_every_code_beside_its_untrained_self(
     tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cogarch.bench import zero_shot
+    from cogarch.bench import codes, zero_shot
 
-    monkeypatch.setattr(zero_shot, "TRAINED", tmp_path / "trained")
+    monkeypatch.setattr(codes, "TRAINED", tmp_path / "trained")
     monkeypatch.setattr(zero_shot, "WIDTHS", (8,))
     bench("zero-shot", env=None, seeds=2, json=tmp_path / "z.json", quick=True, console=console)
     rows = json.loads((tmp_path / "z.json").read_text())["rows"]
@@ -192,12 +192,12 @@ def test_tem_speed_sets_every_code_beside_the_plain_form_of_the_same_round(
 def test_zero_shot_bench_in_a_world_without_directions(
     tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cogarch.bench import zero_shot
+    from cogarch.bench import codes
 
-    monkeypatch.setattr(zero_shot, "TRAINED", tmp_path / "trained")
+    monkeypatch.setattr(codes, "TRAINED", tmp_path / "trained")
     bench("zero-shot", env="FamilyTree-v0", seeds=1, json=tmp_path / "z.json", quick=True, console=console)
     rows = json.loads((tmp_path / "z.json").read_text())["rows"]
-    assert {row["code"].removesuffix(", untrained") for row in rows} == {code.name for code in zero_shot.BODILESS}
+    assert {row["code"].removesuffix(", untrained") for row in rows} == {code.name for code in codes.BODILESS}
     assert all(row["chance"] == 1 / 45 for row in rows)
     assert all(0 < row["events_answerable"] < row["events"] for row in rows if row["window"] == "0-512")
 

@@ -419,7 +419,7 @@ RUN = ("run", "explorer", "Square-v0", "--steps", "3")
         ((*RUN, "-o", "widht=4"), "cogarch/Square-v0 has no setting 'widht': did you mean width?"),
         (("run", "explorer", "Graph-v0", "-o", "graph=no.edges"), "no.edges"),
         (("train", "learner", "--updates", "-1"), "--updates -1: it is 0 or more"),
-        (("train", "learner", "--save-every", "0"), "save_every at least 1"),
+        (("train", "learner", "--save-every", "0"), "save_every and keep_every at least 1"),
         (("resume", "nowhere"), "nowhere is no run: it has no run.json"),
     ],
 )

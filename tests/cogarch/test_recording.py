@@ -76,6 +76,14 @@ def test_plain_xarray_reads_what_was_recorded(tmp_path):
         np.testing.assert_array_equal(rest, np.full_like(rest, fill))
 
 
+def test_the_modules_of_a_signal_are_recorded(tmp_path):
+    signals = {"mec/g": Signal((9,), cells="grid", modules=(4, 3, 2)), "hc/p": Signal((9,))}
+    Recording(tmp_path / "r.zarr", signals, length=4, batch=1).close()
+    for dataset in (xr.open_zarr(tmp_path / "r.zarr"), open_recording(tmp_path / "r.zarr")):
+        assert dataset["mec.g"].attrs["modules"] == [4, 3, 2]
+        assert "modules" not in dataset["hc.p"].attrs
+
+
 def test_open_recording_holds_the_committed_ticks_alone(tmp_path):
     dataset = open_recording(record(tmp_path / "recording.zarr", 21))
     assert set(dataset) == {"mec.g", "env.node", "env.start", "hc.count"}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import agents
 from cogarch import Agent, Bus, ConfigError, Module, Signal, Step, WiringError, cli
-from cogarch.bench import demo, zero_shot
+from cogarch.bench import codes, demo
 from cogarch.learning.train import train
 from cogarch.mec.rotor import Rotor
 from cogarch.module import Messages, State
@@ -129,13 +129,13 @@ def test_a_training_of_a_bench_is_used_again_only_if_it_is_the_same(tmp_path: Pa
     from cogarch.folder import RunFolder
 
     wanted = tiny.learner(updates=1)
-    train(wanted, out=tmp_path / "run", console=tiny.quiet())
+    train(wanted, out=tmp_path / "run", keep_every=1, console=tiny.quiet())
     folder = RunFolder.open(tmp_path / "run")
-    assert zero_shot._same(folder, wanted, {})
-    assert zero_shot._same(folder, wanted.swap("executive", "explorer", policy="uniform"), {})
-    assert not zero_shot._same(folder, wanted.change("mec", cells=9), {})
-    assert not zero_shot._same(folder, tiny.learner(updates=2), {})
-    assert not zero_shot._same(folder, wanted, {"motion_noise": 0.05})
+    assert codes._same(folder, wanted, {}, 1)
+    assert codes._same(folder, wanted.swap("executive", "explorer", policy="uniform"), {}, 1)
+    assert not codes._same(folder, wanted.change("mec", cells=9), {}, 1)
+    assert not codes._same(folder, tiny.learner(updates=2), {}, 1)
+    assert not codes._same(folder, wanted, {"motion_noise": 0.05}, 1)
 
 
 def test_the_demo_removes_its_own_runs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -221,6 +221,17 @@ def test_ctrl_c_ends_the_update_under_way_saves_and_says_how_to_go_on(tmp_path: 
     assert_same(out, unbroken)
 
 
+def test_weights_along_the_way_are_kept_where_asked_for(tmp_path: Path, unbroken: Path) -> None:
+    folder = learn(tmp_path / "run", keep_every=8)
+    assert folder.kept == [8, 16]
+    assert_same(folder.path, unbroken)
+    assert files.load_tensors(folder.weights_after(8))[1]["updates"] == "8"
+    with pytest.raises(files.FileError, match=r"kept no weights after 9 updates; it kept them after 8, 16 "):
+        folder.agent_after(9)
+    kept, last = (load_file(agent.weights) for agent in (folder.agent_after(8), folder.agent) if agent.weights)
+    assert kept.keys() == last.keys() and any(not torch.equal(kept[name], last[name]) for name in kept)
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_what_a_module_keeps_in_buffers_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learn(tmp_path / "broken", tiny.planted("Remembers"))
@@ -324,6 +335,7 @@ def test_a_full_disk_is_said_and_what_was_saved_goes_on(
     assert files.load_tensors(out / "checkpoint.safetensors")[1]["updates"] == str(SAVE)
     assert sorted(p.name for p in out.iterdir()) == [
         "checkpoint.safetensors",
+        "lock",
         "metrics.csv",
         "run.json",
         "weights.safetensors",
@@ -451,7 +463,7 @@ def test_what_cannot_be_learned_is_said_before_there_is_a_folder(tmp_path: Path)
             "landmark",
         ),
         (tiny.learner(), {"seed": -1}, "seed is at least 0"),
-        (tiny.learner(), {"save_every": 0}, "save_every at least 1"),
+        (tiny.learner(), {"save_every": 0}, "save_every and keep_every at least 1"),
     ):
         with pytest.raises(ValueError, match=message):
             train(agent, out=out, console=tiny.quiet(), **wrong)  # type: ignore[arg-type]
