@@ -328,15 +328,16 @@ def bench(
     only: str | None = None,
     figure: Path | None = None,
 ) -> None:
-    """Measure a published number: zero-shot, recall, bus, worlds, tem-speed, train.
+    """Measure a published number.
 
     Args:
-        name: Which bench.
+        name: Which bench: zero-shot, structures, tem, links, visits, absence, cells, remapping, recall, and of speed
+            bus, worlds, tem-speed, train.
         env: Another world than the bench's own.
-        seeds: How many seeds, from 0 on (default: the bench's own, 5 where something is learned).
+        seeds: How many seeds, from 0 on (default: the bench's own).
         json: Write the rows here, too.
         quick: A few updates and one short walk, to see that it works; the numbers mean nothing.
-        only: Only the codes whose name holds this text (zero-shot).
+        only: Only the codes (or agents) whose name holds this text, where several are measured.
         figure: Draw it, too: FIGURE.png, .svg and .pdf.
     """
     from cogarch.bench import bench as measure

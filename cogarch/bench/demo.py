@@ -31,7 +31,7 @@ LIVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 CELLS = (("mec/g", "grid60"), ("hc/p", "spatial_information"))
 """Topics whose cells are drawn, and the score that sorts them."""
-SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (("tem_t", {"width": 10}),)
+SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (("tem_t", {"width": 10}), ("tem", {"width": 7}))
 """Agents that live with the weights that they are shipped with, in squares; of them the structural cells are drawn."""
 
 

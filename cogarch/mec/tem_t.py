@@ -26,6 +26,9 @@ class TEMt(Module):
     path integration drifts as the walk goes on. `loss/g` is half the squared distance of the code before and after.
 
     `loss/g_negative` is the sum of what is negative in `mec/g`: weighed by a training, cells turn non-negative.
+    `loss/g_change` is half the squared distance of the code from the last one: weighed, fields turn wide (slowness).
+    `spread` is the standard deviation of the generators S at first: 0.05 turns by up to 1.6 rad a tick, and less makes
+    wider fields.
     """
 
     role = "mec"
@@ -56,15 +59,16 @@ class TEMt(Module):
     def steps(self) -> list[Step]:
         g = Signal((self.n,), cells="MEC structural cells (TEM-t)")
         reads = {"action": Read("env/action", dtype=torch.int64), "bump": Read("env/bump", dtype=torch.bool)}
+        change = {"loss/g_change": Signal(())}
         losses = {"loss/g": Signal(()), "loss/g_negative": Signal(())}
         if not self.correct_by:
-            return [Step("move", reads, {"mec/g_path": g, "mec/g": g, **losses}, state=True)]
+            return [Step("move", reads, {"mec/g_path": g, "mec/g": g, **change, **losses}, state=True)]
         recalled = {
             "recalled_g": Read("hc/recalled_g", shape=(self.n,)),
             "recognised": Read("hc/recognised", grad=False, shape=(1,)),
         }
         return [
-            Step("move", reads, {"mec/g_path": g}, state=True),
+            Step("move", reads, {"mec/g_path": g, **change}, state=True),
             Step("correct", {"g_path": "mec/g_path", **recalled}, {"mec/g": g, **losses}, state=True),
         ]
 
@@ -75,8 +79,8 @@ class TEMt(Module):
 
     def move(self, state: State, action: Tensor, bump: Tensor) -> tuple[Messages, State]:
         g = self._moved(state["g"], action, bump)
-        writes = {"mec/g_path": g} if self.correct_by else {"mec/g_path": g, "mec/g": g, **self._losses(g, g)}
-        return writes, {"g": g}
+        writes = {"mec/g_path": g, "loss/g_change": _half_square(g - state["g"])}
+        return writes if self.correct_by else writes | {"mec/g": g, **self._losses(g, g)}, {"g": g}
 
     def correct(self, state: State, g_path: Tensor, recalled_g: Tensor, recognised: Tensor) -> tuple[Messages, State]:
         share = self.correct_by * (recognised >= self.sure)
@@ -90,7 +94,8 @@ class TEMt(Module):
             g = self._moved(g, action[t], bump[t])
             said.append(g)
         all_ = torch.stack(said)
-        return {"mec/g_path": all_, "mec/g": all_, **self._losses(all_, all_)}, {"g": g}
+        change = {"loss/g_change": _half_square(all_ - torch.cat([state["g"][None], all_[:-1]]))}
+        return {"mec/g_path": all_, "mec/g": all_, **change, **self._losses(all_, all_)}, {"g": g}
 
     def _matrices(self) -> Tensor:
         """`[n, A n]`: all actions at once is one product, cheaper than a matrix gathered for each row."""
@@ -107,4 +112,8 @@ class TEMt(Module):
         return torch.where(stays, g, F.normalize(moved, dim=-1, eps=1e-6))
 
     def _losses(self, g_path: Tensor, g: Tensor) -> Messages:
-        return {"loss/g": 0.5 * (g - g_path).square().sum(-1), "loss/g_negative": (-g).relu().sum(-1)}
+        return {"loss/g": _half_square(g - g_path), "loss/g_negative": (-g).relu().sum(-1)}
+
+
+def _half_square(x: Tensor) -> Tensor:
+    return 0.5 * x.square().sum(-1)

@@ -163,6 +163,11 @@ def test_a_run_and_its_rate_maps(command: Callable[..., Said], tmp_path: Path) -
         rows = list(csv.DictReader(file))
     assert [row["cell"] for row in rows] == ["0", "1", "2", "3"]
 
+    said = command("ratemaps", "learner", "--topic", "lec/x", "--shuffles", 0)  # an agent's name: it lives first
+    life = RunFolder.open(tmp_path / "runs/learner-Square-v0-0")
+    assert said.status == 0 and "runs/learner-Square-v0-0/figures/lec.x.png" in said.out
+    assert life.config["steps"] == 5000 and life.config["options"] == {"width": 8}  # the largest that it trains in
+
     sentence = one_sentence(command("ratemaps", "life", "--topic", "mec/gg"))
     assert "no topic 'mec/gg' in this recording. Did you mean mec/g" in sentence
     assert "no such file or folder" in one_sentence(command("ratemaps", "nowhere"))

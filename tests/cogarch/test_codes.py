@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.linalg import expm
 
 from cogarch import Module, Signal
@@ -96,6 +97,8 @@ def test_orthogonal_transitions_are_rotations_by_the_exponential_of_a_skew_matri
                 g = g @ rotations[a]
             assert np.allclose(said["mec/g"][t, row], g, atol=1e-5)
     assert not said["loss/g"].any() and torch.allclose(said["loss/g_negative"], (-said["mec/g"]).relu().sum(-1))
+    last = torch.cat([F.normalize(code.start.detach(), dim=0).expand(1, 3, 6), said["mec/g"][:-1]])
+    assert torch.allclose(said["loss/g_change"], 1 - (last * said["mec/g"]).sum(-1), atol=1e-5)  # of unit vectors
 
 
 def test_tem_t_goes_a_share_of_the_way_to_what_it_recognises() -> None:

@@ -57,10 +57,10 @@ def untouched(state: State) -> Any:
 
 @torch.no_grad()
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 9), st.floats(0.5, 30), st.integers(0, 99), st.booleans())
-def test_recall_by_hand(p: int, beta: float, seed: int, masked: bool) -> None:
+@given(st.integers(1, 9), st.floats(0.5, 30), st.integers(0, 99), st.booleans(), st.sampled_from([0.0, 0.46]))
+def test_recall_by_hand(p: int, beta: float, seed: int, masked: bool, growth: float) -> None:
     """Weights, value, energy and novelty of one update, with strengths of their own and slots that are masked."""
-    hc, rng = memory(capacity=12, beta=beta), np.random.default_rng(seed)
+    hc, rng = memory(capacity=12, beta=beta, growth=growth), np.random.default_rng(seed)
     keys, values, query = rng.normal(size=(p, 2, 5)), rng.normal(size=(p, 2, 3)), rng.normal(size=(2, 5))
     strength = rng.uniform(0.2, 3, (p, 2))
     state = hc.init(2)
@@ -74,12 +74,13 @@ def test_recall_by_hand(p: int, beta: float, seed: int, masked: bool) -> None:
     for row in range(2):
         seen = open_[row, :p]
         similarity = unit(keys[:, row])[seen] @ unit(query[row])
-        logits = beta * similarity + np.log(strength[seen, row])
+        sharp = beta * (1 + growth * np.log(seen.sum()))
+        logits = sharp * similarity + np.log(strength[seen, row])
         weights = np.zeros(12)
         weights[:p][seen] = special.softmax(logits)
         np.testing.assert_allclose(got.weights[row], weights, atol=2e-5)
         np.testing.assert_allclose(got.value[row], weights[:p] @ values[:, row], atol=2e-4)
-        lse = max(special.logsumexp(logits) / beta, -1)
+        lse = max(special.logsumexp(logits) / sharp, -1)
         np.testing.assert_allclose(got.energy[row], -lse + 0.5 + 0.5, atol=2e-4)
         np.testing.assert_allclose(got.novelty[row], 1 - max(similarity.max(), 0), atol=1e-5)
     assert got.steps == 1
@@ -220,6 +221,19 @@ def test_dropped_is_counted_the_same_played() -> None:
         played = hc.attend(played, more, more, more)[1]
         for name in ticked:
             torch.testing.assert_close(played[name], ticked[name])
+
+
+@torch.no_grad()
+def test_recall_that_grows_sharper_is_the_same_played() -> None:
+    """Of a ring that fills up on the way, so that the number of memories stops growing."""
+    hc, rng = memory(capacity=7, growth=0.46), torch.Generator().manual_seed(0)
+    g, x = torch.randn(12, 2, 5, generator=rng), torch.randn(12, 2, 3, generator=rng)
+    state, played = hc.init(2), hc.attend(hc.init(2), g, g, x)[0]
+    for t in range(12):
+        said, _ = hc.recall(state, g[t])
+        for topic in ("hc/recalled_x", "hc/familiarity", "hc/p"):
+            torch.testing.assert_close(played[topic][t], said[topic])
+        state = hc.store(state, g[t], x[t])[1]
 
 
 @torch.no_grad()
