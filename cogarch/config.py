@@ -149,6 +149,15 @@ class Agent(_Config):
         raw = self.model_dump() | {"training": self.training.model_dump() | settings}
         return parse_agent(raw, self.name)
 
+    def after(self, updates: int) -> Agent:
+        """The same agent with the settings that its training changes as they are after so many updates."""
+        agent = self
+        for name, schedule in self.training.schedules.items():
+            role, _, setting = name.partition(".")
+            if setting and role in self.modules:
+                agent = agent.change(role, **{setting: schedule.at(updates)})
+        return agent
+
     def preset(self, name: str) -> Agent:
         """The agent with the settings of one of its presets. ConfigError names the nearest, or a setting that does not
         exist."""

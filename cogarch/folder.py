@@ -90,14 +90,15 @@ class RunFolder:
 
     @property
     def agent(self) -> Agent:
-        """The agent as the run left it: a training's with the weights that it learned. FileError where it has none."""
+        """The agent as the run left it: a training's with the weights that it learned, and with what is scheduled as it
+        was by then. FileError where it has none."""
         if self.config["kind"] != "train":
             return self.beginning
         if not (self.path / WEIGHTS).exists():
             raise files.FileError(
                 f"the training in {self.path} has saved no weights yet; cogarch resume {self.path} goes on with it"
             )
-        return self.beginning.model_copy(update={"weights": self.path / WEIGHTS})
+        return self._with(self.path / WEIGHTS)
 
     def weights_after(self, updates: int) -> Path:
         """Where a training keeps the weights of that update."""
@@ -111,7 +112,12 @@ class RunFolder:
                 f"the training in {self.path} kept no weights after {updates} updates; it kept them after "
                 f"{', '.join(map(str, self.kept)) or 'none'} (cogarch train --keep-every)"
             )
-        return self.beginning.model_copy(update={"weights": kept})
+        return self._with(kept)
+
+    def _with(self, weights: Path) -> Agent:
+        updates = files.load_tensors(weights)[1].get("updates")
+        agent = self.beginning if updates is None else self.beginning.after(int(updates))
+        return agent.model_copy(update={"weights": weights})
 
     @property
     def kept(self) -> list[int]:

@@ -232,6 +232,18 @@ def test_weights_along_the_way_are_kept_where_asked_for(tmp_path: Path, unbroken
     assert kept.keys() == last.keys() and any(not torch.equal(kept[name], last[name]) for name in kept)
 
 
+def test_what_is_scheduled_lives_on_as_it_was_when_the_weights_were_kept(tmp_path: Path) -> None:
+    """TEM's gate is shut at first: weights of an early stage live with the gate of that stage."""
+    small = agents.load("tem").change("mec", modules=[3, 3], hidden=2).change("lec", filters=[0.9, 0.1])
+    small = small.train_with(updates=6, batch=2, steps=4, walk=8, options={"width": 3})
+    folder = learn(tmp_path / "run", small, keep_every=3)
+    gate, eta = (small.training.schedules[name] for name in ("mec.gate", "hc.eta"))
+    for agent, updates in ((folder.agent_after(3), 3), (folder.agent, 6)):
+        assert agent.modules["mec"]["gate"] == gate.at(updates) < 0.2
+        assert agent.modules["hc"]["eta"] == eta.at(updates) < 0.01
+    assert "gate" not in folder.beginning.modules["mec"]
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_what_a_module_keeps_in_buffers_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learn(tmp_path / "broken", tiny.planted("Remembers"))
