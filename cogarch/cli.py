@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import tyro
 from rich.console import Console
@@ -17,23 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 import cogarch
+from cogarch.arguments import Modules, Options, Settings, changed, pairs
 from cogarch.folder import RECORDING, RunFolder
-
-_MODULE = Annotated[
-    tuple[str, ...],
-    tyro.conf.arg(metavar="ROLE=NAME"),
-    tyro.conf.UseAppendAction,
-]
-_SETTING = Annotated[
-    tuple[str, ...],
-    tyro.conf.arg(name="set", metavar="ROLE.SETTING=VALUE"),
-    tyro.conf.UseAppendAction,
-]
-_OPTION = Annotated[
-    tuple[str, ...],
-    tyro.conf.arg(name="option", aliases=["-o"], metavar="NAME=VALUE"),
-    tyro.conf.UseAppendAction,
-]
 
 
 def main() -> None:
@@ -87,9 +71,9 @@ def run(
     batch: int = 1,
     seed: int = 0,
     out: Path | None = None,
-    swap: _MODULE = (),
-    settings: _SETTING = (),
-    options: _OPTION = (),
+    swap: Modules = (),
+    settings: Settings = (),
+    options: Options = (),
 ) -> None:
     """Let an agent live in a world, and record every topic.
 
@@ -112,7 +96,7 @@ def run(
         episodes=episodes,
         batch=batch,
         seed=seed,
-        options=_pairs(options),
+        options=pairs(options),
         out=out,
     )
     _end(folder)
@@ -128,9 +112,9 @@ def train(
     keep_every: int | None = None,
     out: Path | None = None,
     preset: str | None = None,
-    swap: _MODULE = (),
-    settings: _SETTING = (),
-    options: _OPTION = (),
+    swap: Modules = (),
+    settings: Settings = (),
+    options: Options = (),
 ) -> None:
     """Learn an agent's weights in training worlds.
 
@@ -154,9 +138,7 @@ def train(
         if updates < 0:
             raise ValueError(f"--updates {updates}: it is 0 or more")
         wired = wired.model_copy(update={"training": wired.training.model_copy(update={"updates": updates})})
-    folder = learn(
-        wired, env, seed=seed, options=_pairs(options), out=out, save_every=save_every, keep_every=keep_every
-    )
+    folder = learn(wired, env, seed=seed, options=pairs(options), out=out, save_every=save_every, keep_every=keep_every)
     _end(folder)
 
 
@@ -283,9 +265,9 @@ def graph(
     env: str = "cogarch/Square-v0",
     /,
     out: Path | None = None,
-    swap: _MODULE = (),
-    settings: _SETTING = (),
-    options: _OPTION = (),
+    swap: Modules = (),
+    settings: Settings = (),
+    options: Options = (),
 ) -> None:
     """Show an agent's wiring: its steps in order, what each reads and writes, and which loss teaches which module.
 
@@ -301,7 +283,7 @@ def graph(
     from cogarch.drawing import draw_wiring
     from cogarch.run import contracts
 
-    world = envs.make(env, 1, **_pairs(options))
+    world = envs.make(env, 1, **pairs(options))
     bus = _agent(agent, swap, settings).build(contracts(world), learning=False)
     table = Table("step", "reads", "writes", title=f"{agent} in {env}", title_justify="left")
     for node in bus.plan.order:
@@ -380,17 +362,7 @@ def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...], preset: 
 
     agent = agents.load(name)
     agent = agent if preset is None else agent.preset(preset)
-    for item in swap:
-        role, use = _split(item, "--swap", "ROLE=NAME")
-        agent = agent.swap(role, use)
-    for item in settings:
-        key, value = _split(item, "--set", "ROLE.SETTING=VALUE")
-        role, dot, setting = key.partition(".")
-        if not dot:
-            raise ValueError(f"--set {item}: it is ROLE.SETTING=VALUE, such as hc.capacity=2048")
-        changed = {setting: _value(value)}
-        agent = agent.train_with(**changed) if role == "training" else agent.change(role, **changed)
-    return agent
+    return changed(agent, swap, settings)
 
 
 def _end(folder: RunFolder) -> None:
@@ -398,27 +370,6 @@ def _end(folder: RunFolder) -> None:
     print(folder.path)
     if folder.config["status"] == "interrupted":
         sys.exit(130)
-
-
-def _pairs(items: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _value(value) for name, value in (_split(item, "--option", "NAME=VALUE") for item in items)}
-
-
-def _split(item: str, flag: str, form: str) -> tuple[str, str]:
-    key, equals, value = item.partition("=")
-    if not equals or not key or not value:
-        raise ValueError(f"{flag} {item}: it is {form}")
-    return key, value
-
-
-def _value(text: str) -> Any:
-    """A TOML value (20, 0.05, true, [5, 8]), `none`, or the text itself."""
-    if text == "none":
-        return None
-    try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _list(lines: dict[str, str]) -> None:

@@ -81,6 +81,11 @@ def hear(said: Mapping[str, NDArray[Any]], tick: int = 0) -> Messages:
     return messages
 
 
+def heard(walk: Mapping[str, NDArray[Any]]) -> Messages:
+    """A whole walk of `envs.policies.walk` as an agent hears it: without the truth."""
+    return hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
+
+
 def _check_finite(observation: NDArray[Any], axes: int, tick: int) -> None:
     """Refuse NaN and infinity before they spread: `axes` is 1 for `[B, ...]`, 2 for `[T, B, ...]`."""
     finite = np.isfinite(observation)

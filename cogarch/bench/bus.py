@@ -13,7 +13,7 @@ from cogarch.bench.report import Row
 from cogarch.bench.timing import paired
 from cogarch.bus import Bus
 from cogarch.module import Messages
-from cogarch.run import contracts, hear
+from cogarch.run import contracts, heard
 from envs import policies
 
 BATCHES = (1, 16, 256)
@@ -75,7 +75,7 @@ def _setting(world: str, batch: int, length: int) -> tuple[Bus, Messages]:
     agent = agents.load("explorer").change("hc", capacity=length, merge=0.0)
     agent = agent.model_copy(update={"modules": {r: s for r, s in agent.modules.items() if r != "executive"}})
     bus = agent.build(contracts(env), batch=batch)
-    return bus, hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
+    return bus, heard(walk)
 
 
 def _ticked(bus: Bus, ticks: list[Messages]) -> None:

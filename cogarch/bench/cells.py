@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import NDArray
 from rich.console import Console
@@ -20,10 +19,10 @@ import analysis
 import envs
 from analysis.classes import CLASSES, shares
 from cogarch.bench.codes import trained
+from cogarch.bench.recorded import recorded
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
-from cogarch.learning.zero_shot import PIECE
-from cogarch.run import SCORING_SEED, contracts, hear
+from cogarch.run import SCORING_SEED, contracts
 from envs import policies
 
 SQUARE, HEX = "cogarch/Square-v0", "cogarch/Hex-v0"
@@ -200,19 +199,7 @@ def _live(agent: Agent, env: str, options: Mapping[str, Any], life: Life, seed: 
         world_seeds = [SCORING_SEED + seed]
         walk = policies.walk(world, "drifting", known + ticks, world_seeds=world_seeds, policy_seed=seed)
         bus = agent.build(contracts(world), seed=seed)
-    heard = hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
-    said: dict[str, list[NDArray[np.float32]]] = {topic: [] for topic in life.topics}
-    with torch.no_grad():
-        for a in range(0, known + ticks, PIECE):
-            piece = bus.play({topic: x[a : a + PIECE] for topic, x in heard.items()}, life.topics)
-            for topic in life.topics:
-                said[topic].append(piece[topic].numpy())
-    variables: dict[str, Any] = {"env.place": (("tick", "agent", "xy"), walk["place"][known:])}
-    for topic in life.topics:
-        signal = bus.plan.topics[topic]
-        about = {"topic": topic, "cells": signal.cells, "modules": list(signal.modules)}
-        variables[topic.replace("/", ".")] = (("tick", "agent", topic), np.concatenate(said[topic])[known:], about)
-    return xr.Dataset(variables)
+    return recorded(bus, walk, life.topics, known)
 
 
 def _scored(recording: xr.Dataset, about: Row, seed: int) -> Iterator[Population]:

@@ -43,7 +43,7 @@ class Code:
     life: Changes = field(default_factory=dict)
     """Settings that differ when it is scored."""
     shipped: bool = False
-    """It takes hours to train: the weights that the agent is shipped with stand for all seeds."""
+    """It takes long to train: one training stands for all seeds, in its own squares the shipped one."""
 
     def ready(
         self, env: str | None, seed: int, quick: bool, console: Console, *, learned: bool, policy: str | None = None
@@ -56,7 +56,7 @@ class Code:
             agent = agent.model_copy(update={"weights": agent.trained})
             about["train_updates"] = agent.training.updates
         elif learned:
-            agent, about = trained(agent, env, seed, self.options, quick, console)
+            agent, about = trained(agent, env, 0 if self.shipped else seed, self.options, quick, console)
         name = self.name if learned else f"{self.name}, untrained"
         return _changed(agent, self.life), {"code": name, "regime": self.regime, "learned": learned, **about}
 

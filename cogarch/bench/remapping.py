@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import xarray as xr
 from rich.console import Console
 
 import agents
 import analysis
 import envs
 from analysis.remapping import Pair, active_in_both, grid_at_place, plot_remapping, remapping
+from cogarch.bench.recorded import recorded
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
-from cogarch.learning.zero_shot import PIECE
-from cogarch.run import SCORING_SEED, contracts, hear
+from cogarch.run import SCORING_SEED, contracts
 from envs import policies
 from envs.world import NO_BODY
 
@@ -106,7 +104,7 @@ def _lives(agent: Agent, env: str, options: Mapping[str, Any], seed: int, quick:
     with contextlib.closing(envs.make(env, count, **options)) as world:
         walk = policies.walk(world, policies.usual(world), ticks, world_seeds=world_seeds, policy_seed=seed)
         bus = agent.build(contracts(world), batch=count, seed=seed)
-        recording = _recorded(bus, walk, known).assign_attrs(place_unit=world.metadata["place_unit"])
+        recording = recorded(bus, walk, TOPICS, known).assign_attrs(place_unit=world.metadata["place_unit"])
     for i in range(0, count, 2):
         yield {
             topic: active_in_both(
@@ -136,23 +134,6 @@ def alike(env: str, options: Mapping[str, Any], first: int, count: int) -> list[
     raise ValueError(
         f"of {SEARCHED} worlds of {env} no {count} have the same moves and start; name one of fixed size and layout"
     )
-
-
-def _recorded(bus: Any, walk: Mapping[str, Any], known: int) -> xr.Dataset:
-    """A walk played, from tick `known` on, as a recording."""
-    heard = hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
-    said: dict[str, list[Any]] = {topic: [] for topic in TOPICS}
-    with torch.no_grad():
-        for a in (0, *range(known, len(walk["node"]), PIECE)):
-            b = known if a == 0 else a + PIECE
-            piece = bus.play({topic: x[a:b] for topic, x in heard.items()}, TOPICS)
-            for topic in TOPICS if a else ():
-                said[topic].append(piece[topic].numpy())
-    variables: dict[str, Any] = {"env.place": (("tick", "agent", "xy"), walk["place"][known:])}
-    for topic in TOPICS:
-        about = {"topic": topic, "cells": bus.plan.topics[topic].cells}
-        variables[topic.replace("/", ".")] = (("tick", "agent", topic), np.concatenate(said[topic]), about)
-    return xr.Dataset(variables)
 
 
 def _compared(maps: Mapping[str, Pair], topic: str) -> Row:

@@ -6,7 +6,7 @@ not. What a code can know without structure is set beside it: chance, the most f
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from rich.console import Console
 import envs
 from cogarch.bench.codes import LEARNER, LSTM, TEM, TEM_T, TEM_T_FREE, chosen
 from cogarch.bench.report import Row, over_seeds
-from cogarch.learning.zero_shot import Bools, Judged, accuracy, judge
+from cogarch.learning.zero_shot import Bools, Ints, Judged, accuracy, judge, most_frequent, view_ids
 from envs import policies
 
 WORLDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -60,13 +60,14 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
         raise ValueError(f"bench structures has no {env}; there is {', '.join(dict.fromkeys(n for n, _ in WORLDS))}")
     rows: list[Row] = []
     for name, options in worlds:
+        with contextlib.closing(envs.make(name, 1, **options)) as world:
+            walked = policies.usual(world)
         codes = [*CODES, TEM] if name in TEM_WORLDS else CODES
         for code in chosen(codes, only):
             code = replace(code, options={**code.options, **options})
             found: dict[bool, list[Row]] = {False: [], True: []}
             for seed in seeds:
                 for learned in found:
-                    walked = policies.usual(envs.make(name, 1, **options))
                     agent, label = code.ready(f"cogarch/{name}", seed, quick, console, learned=learned, policy=walked)
                     said = judge(
                         agent,
@@ -90,10 +91,11 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
 
 def score(said: Judged) -> Row:
     """The figures of one code in one kind of world."""
-    events, by_place = said.events, most_frequent_here(said)
+    events, where = said.events, view_ids(said.place)
+    by_place = most_frequent(said.seen, where) == said.seen
     known = events.moved & events.visited
     pays = known & (said.reward > 0)
-    alike = known & ~pays & _paying_place(said)
+    alike = known & ~pays & _paying(said, where)
     reward = [(accuracy(hit, pays) + accuracy(hit, alike)) / 2 for hit in (said.hit, by_place)]
     return {
         "events": int(events.zero_shot.sum()),
@@ -110,25 +112,10 @@ def score(said: Judged) -> Row:
     }
 
 
-def most_frequent_here(said: Judged) -> Bools:
-    """`[T, B]`: the view is the one seen most often at this place before."""
-    right = np.zeros(said.node.shape, bool)
-    for row in range(said.node.shape[1]):
-        views: dict[tuple[float, ...], Counter[int]] = defaultdict(Counter)
-        for t, (place, view) in enumerate(zip(said.place[:, row].tolist(), said.seen[:, row].tolist(), strict=True)):
-            here = views[tuple(place)]
-            right[t, row] = bool(here) and here.most_common(1)[0][0] == view
-            here[view] += 1
-    return right
-
-
-def _paying_place(said: Judged) -> Bools:
+def _paying(said: Judged, where: Ints) -> Bools:
     """`[T, B]`: the place pays at some time of the walk."""
-    paying = np.zeros(said.node.shape, bool)
-    for row in range(said.node.shape[1]):
-        places = {tuple(place) for place in said.place[said.reward[:, row] > 0, row].tolist()}
-        paying[:, row] = [tuple(place) in places for place in said.place[:, row].tolist()]
-    return paying
+    rows = [np.isin(here, here[reward > 0]) for here, reward in zip(where.T, said.reward.T, strict=True)]
+    return np.stack(rows, 1)
 
 
 def _text(options: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from cogarch.config import Agent, Training
 from cogarch.learning.backprop import Batch
 from cogarch.learning.zero_shot import events_of
 from cogarch.module import Messages
-from cogarch.run import hear
+from cogarch.run import heard
 from envs import policies
 from envs.world import World
 
@@ -115,7 +115,7 @@ class _Walk:
         walk = policies.walk(env, setup.policy, ticks, world_seeds=world_seeds, policy_seed=policy_seed)
         scored = events_of(env, walk)
         counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
-        messages = hear({k: v for k, v in walk.items() if k not in ("node", "place", "heading")})
+        messages = heard(walk)
         return cls(messages, counts, scored.zero_shot)
 
     def part(self, ticks: slice, rows: slice) -> Batch:

@@ -7,7 +7,8 @@ over an edge that was walked the other way (62 to 73 % in squares), so they are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ import envs
 from cogarch.bus import Bus
 from cogarch.config import Agent
 from cogarch.module import Messages
-from cogarch.run import SCORING_SEED, contracts, hear
+from cogarch.run import SCORING_SEED, contracts, heard
 from envs import policies
 from envs.relational.questions import answerable
 
@@ -92,17 +93,21 @@ def view_ids(observation: NDArray[Any]) -> Ints:
     return np.unique(flat, axis=0, return_inverse=True)[1].reshape(observation.shape[:2]).astype(np.int64)
 
 
-def most_frequent(seen: Ints) -> Ints:
-    """`[T, B]`: the view seen most often before each tick, the guess of an agent without a map (-1 at first)."""
+def most_frequent(seen: Ints, where: Ints | None = None) -> Ints:
+    """`[T, B]`: the view seen most often before each tick, the guess of an agent without a map (-1 at first).
+
+    where: `[T, B]`, counted apart for each of these numbers, such as places; None: all together.
+    """
+    where = np.zeros_like(seen) if where is None else where
     guess = np.full_like(seen, -1)
     for row in range(seen.shape[1]):
-        counts = np.zeros(int(seen[:, row].max()) + 1, np.int64)
-        best = -1
-        for t, view in enumerate(seen[:, row].tolist()):
-            guess[t, row] = best
-            counts[view] += 1
-            if best < 0 or counts[view] > counts[best]:
-                best = view
+        counts: Counter[tuple[int, int]] = Counter()
+        best: dict[int, int] = {}
+        for t, (here, view) in enumerate(zip(where[:, row].tolist(), seen[:, row].tolist(), strict=True)):
+            guess[t, row] = best.get(here, -1)
+            counts[here, view] += 1
+            if counts[here, view] > counts[here, best.get(here, -1)]:
+                best[here] = view
     return guess
 
 
@@ -115,15 +120,20 @@ PIECE = 4096
 """Ticks played at once: the activity of all slots over a whole life would not fit into memory."""
 
 
+def played(bus: Bus, walk: Mapping[str, NDArray[Any]], topics: Sequence[str]) -> Iterator[Messages]:
+    """What the bus says of these topics along a walk `[T, B, ...]`, piece by piece."""
+    messages = heard(walk)
+    for a in range(0, len(walk["node"]), PIECE):
+        yield bus.play({topic: x[a : a + PIECE] for topic, x in messages.items()}, topics)
+
+
 def predict(bus: Bus, walk: Mapping[str, NDArray[Any]]) -> Bools:
     """`[T, B]`: was the view predicted before seeing it? The bus is reset. ValueError for a walk of no ticks."""
     if not len(walk["node"]):
         raise ValueError("a walk of 0 ticks: give 1 or more")
     bus.reset(walk["node"].shape[1])
-    heard = hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
     with torch.no_grad():
-        pieces = ({topic: x[a : a + PIECE] for topic, x in heard.items()} for a in range(0, len(walk["node"]), PIECE))
-        return np.vstack([hits(bus.play(piece, WANTED)) for piece in pieces])
+        return np.vstack([hits(said) for said in played(bus, walk, WANTED)])
 
 
 def hits(said: Messages) -> Bools:

@@ -11,7 +11,8 @@ from buses import agent, env, live, small, small_walk, square_walk
 from torch import Tensor
 
 import agents
-from cogarch import Agent, Bus, ConfigError, Module, Signal, Step, WiringError, cli
+from cogarch import Agent, Bus, ConfigError, Module, Signal, Step, WiringError
+from cogarch.arguments import changed, pairs
 from cogarch.bench import codes, demo
 from cogarch.learning.train import train
 from cogarch.mec.rotor import Rotor
@@ -96,11 +97,11 @@ def test_a_role_that_nothing_fills_is_named() -> None:
 
 
 def test_the_training_can_be_set_from_the_command_line() -> None:
-    changed = cli._agent("learner", (), ("training.policy=uniform", "training.updates=7", "hc.beta=2.5"))
-    assert (changed.training.policy, changed.training.updates, changed.modules["hc"]["beta"]) == ("uniform", 7, 2.5)
+    other = changed(agents.load("learner"), (), ("training.policy=uniform", "training.updates=7", "hc.beta=2.5"))
+    assert (other.training.policy, other.training.updates, other.modules["hc"]["beta"]) == ("uniform", 7, 2.5)
     with pytest.raises(ConfigError, match=r"no key 'training\.polcy'; did you mean 'policy'"):
-        cli._agent("learner", (), ("training.polcy=uniform",))
-    assert cli._pairs(("label=none", "width=[5, 8]", "graph=a.gexf")) == {
+        changed(agents.load("learner"), (), ("training.polcy=uniform",))
+    assert pairs(("label=none", "width=[5, 8]", "graph=a.gexf")) == {
         "label": None,
         "width": [5, 8],
         "graph": "a.gexf",
@@ -109,7 +110,7 @@ def test_the_training_can_be_set_from_the_command_line() -> None:
 
 @pytest.mark.parametrize("setting", ["mec.modules=0", "mec.scales=[-1, 2]", "hc.beta=-1", "mec.every=2.5"])
 def test_settings_out_of_range_are_named(setting: str) -> None:
-    wrong = cli._agent("explorer", (), (setting,))
+    wrong = changed(agents.load("explorer"), (), (setting,))
     with pytest.raises(ConfigError, match=setting.split("=")[0].split(".")[1]):
         wrong.build(env())
 

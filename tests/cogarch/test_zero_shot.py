@@ -147,6 +147,13 @@ def test_most_frequent_so_far_and_of_equals_the_first_to_get_there(one: list[int
             assert guesses[t, row] == min(leaders, key=got_there.__getitem__)
 
 
+def test_most_frequent_is_counted_apart_at_each_place() -> None:
+    seen = np.array([[1], [2], [2], [1], [1], [2], [0]])
+    where = np.array([[0], [5], [5], [0], [5], [5], [5]])
+    assert most_frequent(seen, where)[:, 0].tolist() == [-1, -1, 2, 1, 2, 2, 2]
+    np.testing.assert_array_equal(most_frequent(seen, np.zeros_like(seen)), most_frequent(seen))
+
+
 def test_views_have_one_number_each() -> None:
     views = np.random.default_rng(0).integers(0, 2, (20, 3, 2, 2, 1), dtype=np.uint8)
     ids = view_ids(views)
