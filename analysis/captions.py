@@ -13,6 +13,8 @@ from analysis.significance import MIN_SHIFT
 LONG = {
     "grid60": "grid score (60°)",
     "grid90": "grid score (90°)",
+    "band": "band score",
+    "border": "border score",
     "spatial_information": "spatial information (bits/spike)",
     "sparsity": "sparsity",
     "peak": "peak",

@@ -20,7 +20,15 @@ from analysis.scores import LOWER, columns_of
 from analysis.sources import Array
 from analysis.style import GREY, STYLE, PaperFigure, bare, colours, show, span
 
-SHORT = {"grid60": "grid", "grid90": "grid90", "spatial_information": "info", "sparsity": "sparsity", "peak": "peak"}
+SHORT = {
+    "grid60": "grid",
+    "grid90": "grid90",
+    "band": "band",
+    "border": "border",
+    "spatial_information": "info",
+    "sparsity": "sparsity",
+    "peak": "peak",
+}
 COLUMNS = 8
 LEFT_SIDE, LEFT, MARGIN, HEAD = 1.38, 1.75, 0.12, 0.77  # inches: left panels and their column, margins, heading
 SIDE, SHEET = (0.86, 1.38), 6.9  # inches: the side of a map from .. to, and how wide a sheet of few cells grows

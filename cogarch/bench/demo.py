@@ -31,7 +31,7 @@ LIVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 CELLS = (("mec/g", "grid60"), ("hc/p", "spatial_information"))
 """Topics whose cells are drawn, and the score that sorts them."""
-SAID = {"grid60": "grid score", "spatial_information": "bits/spike", "peak": "peak"}
+SAID = {"grid60": "grid score {:.2f}", "spatial_information": "{:.2f} bits/spike", "peak": "peak {:.2f}"}
 SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (("tem_t", {"width": 10}), ("tem", {"width": 7}))
 """Agents that live with the weights that they are shipped with, in squares; of them the structural cells are drawn."""
 
@@ -142,7 +142,7 @@ def _cells(axes: Any, life: RunFolder, topic: str, score: str) -> str:
     # every eighth of the better half: the best alone would all be of one module
     for ax, row in zip(axes, best[:: max(len(best) // 12, 1)], strict=False):
         ax.imshow(maps.sel(cell=int(row["cell"])), origin="lower", interpolation="none")
-        ax.set_title(f"{SAID[score]} {float(row[score]):.2f}", fontsize=6)
+        ax.set_title(SAID[score].format(float(row[score])), fontsize=6)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     return str(maps.attrs["cells"])

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from cogarch.module import Messages, Module, Read, Share, Signal, State, Step
@@ -26,9 +26,6 @@ class TEMt(Module):
     path integration drifts as the walk goes on. `loss/g` is half the squared distance of the code before and after.
 
     `loss/g_negative` is the sum of what is negative in `mec/g`: weighed by a training, cells turn non-negative.
-    `loss/g_change` is half the squared distance of the code from the last one: weighed, fields turn wide (slowness).
-    `spread` is the standard deviation of the generators S at first: 0.05 turns by up to 1.6 rad a tick, and less makes
-    wider fields.
     """
 
     role = "mec"
@@ -39,7 +36,6 @@ class TEMt(Module):
         *,
         n: PositiveInt = 128,
         transition: Literal["orthogonal", "free"] = "orthogonal",
-        spread: PositiveFloat = 0.05,
         correct: Share = 0.0,
         sure: float = 0.8,
     ) -> None:
@@ -47,7 +43,7 @@ class TEMt(Module):
         self.n, self.actions = n, topics["env/action"].values
         self.orthogonal, self.correct_by, self.sure = transition == "orthogonal", correct, sure
         if self.orthogonal:
-            self.skew = nn.Parameter(spread * torch.randn(self.actions, n, n))  # [A, n, n]
+            self.skew = nn.Parameter(0.05 * torch.randn(self.actions, n, n))  # [A, n, n]
             self.start = nn.Parameter(torch.randn(n))
         else:
             self.transition = nn.Parameter(torch.eye(n) + 0.1 * torch.randn(self.actions, n, n) / math.sqrt(n))
@@ -59,16 +55,15 @@ class TEMt(Module):
     def steps(self) -> list[Step]:
         g = Signal((self.n,), cells="MEC structural cells (TEM-t)")
         reads = {"action": Read("env/action", dtype=torch.int64), "bump": Read("env/bump", dtype=torch.bool)}
-        change = {"loss/g_change": Signal(())}
         losses = {"loss/g": Signal(()), "loss/g_negative": Signal(())}
         if not self.correct_by:
-            return [Step("move", reads, {"mec/g_path": g, "mec/g": g, **change, **losses}, state=True)]
+            return [Step("move", reads, {"mec/g_path": g, "mec/g": g, **losses}, state=True)]
         recalled = {
             "recalled_g": Read("hc/recalled_g", shape=(self.n,)),
             "recognised": Read("hc/recognised", grad=False, shape=(1,)),
         }
         return [
-            Step("move", reads, {"mec/g_path": g, **change}, state=True),
+            Step("move", reads, {"mec/g_path": g}, state=True),
             Step("correct", {"g_path": "mec/g_path", **recalled}, {"mec/g": g, **losses}, state=True),
         ]
 
@@ -79,7 +74,7 @@ class TEMt(Module):
 
     def move(self, state: State, action: Tensor, bump: Tensor) -> tuple[Messages, State]:
         g = self._moved(state["g"], action, bump)
-        writes = {"mec/g_path": g, "loss/g_change": _half_square(g - state["g"])}
+        writes = {"mec/g_path": g}
         return writes if self.correct_by else writes | {"mec/g": g, **self._losses(g, g)}, {"g": g}
 
     def correct(self, state: State, g_path: Tensor, recalled_g: Tensor, recognised: Tensor) -> tuple[Messages, State]:
@@ -94,8 +89,7 @@ class TEMt(Module):
             g = self._moved(g, action[t], bump[t])
             said.append(g)
         all_ = torch.stack(said)
-        change = {"loss/g_change": _half_square(all_ - torch.cat([state["g"][None], all_[:-1]]))}
-        return {"mec/g_path": all_, "mec/g": all_, **change, **self._losses(all_, all_)}, {"g": g}
+        return {"mec/g_path": all_, "mec/g": all_, **self._losses(all_, all_)}, {"g": g}
 
     def _matrices(self) -> Tensor:
         """`[n, A n]`: all actions at once is one product, cheaper than a matrix gathered for each row."""
@@ -112,8 +106,4 @@ class TEMt(Module):
         return torch.where(stays, g, F.normalize(moved, dim=-1, eps=1e-6))
 
     def _losses(self, g_path: Tensor, g: Tensor) -> Messages:
-        return {"loss/g": _half_square(g - g_path), "loss/g_negative": (-g).relu().sum(-1)}
-
-
-def _half_square(x: Tensor) -> Tensor:
-    return 0.5 * x.square().sum(-1)
+        return {"loss/g": 0.5 * (g - g_path).square().sum(-1), "loss/g_negative": (-g).relu().sum(-1)}

@@ -7,6 +7,8 @@ from matplotlib.patches import Circle
 
 import analysis
 from analysis import captions
+from analysis.captions import LONG
+from analysis.scores import LOWER, NAMES
 
 matplotlib.use("agg")
 
@@ -140,6 +142,15 @@ def test_autocorrelograms_carry_their_annulus(maps, table):
     circles = [patch.get_radius() for patch in beneath.patches if isinstance(patch, Circle)]
     assert circles == [float(fit.inner), float(fit.outer)]
     assert beneath.images[0].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize("sort", NAMES)
+def test_every_score_sorts_best_first_and_its_name_is_said(maps, table, sort):
+    figure = analysis.plot_rate_maps(maps, table, sort=sort)
+    shown = [int(ax.get_title().split()[1]) for ax in titled(figure, "cell")]
+    values = table[sort].sel(cell=shown).values * (1 if sort in LOWER else -1)
+    assert (np.diff(values[np.isfinite(values)]) >= 0).all() and not np.isnan(values[: np.isfinite(values).sum()]).any()
+    assert f"sorted by {LONG[sort]}" in texts(figure)
 
 
 def test_any_score_sorts_and_none_leaves_the_order(maps, table):
