@@ -159,11 +159,11 @@ class Agent(_Config):
         return agent
 
     def preset(self, name: str) -> Agent:
-        """The agent with the settings of one of its presets. ConfigError names the nearest, or a setting that does not
-        exist."""
+        """The agent with the settings of one of its presets, called NAME-PRESET. ConfigError names the nearest, or a
+        setting that does not exist."""
         if name not in self.presets:
             raise ConfigError(f"{self.name} has no preset {name!r}; {nearest(name, self.presets)}")
-        agent = self
+        agent = self.model_copy(update={"name": f"{self.name}-{name}"})
         for role, settings in self.presets[name].modules.items():
             agent = agent.change(role, **settings)
         return agent.train_with(**self.presets[name].training)

@@ -36,9 +36,9 @@ WORLDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("Alternation-v0", {"visible_reward": True}),
 )
 """Of fixed size; the worlds that a code has not learned are other sensory maps (and mazes)."""
-UPDATES = 1000
+BUDGET = {"updates": 1000, "batch": 8}
 CODES = tuple(
-    replace(code, changes={**code.changes, "training": {**code.changes.get("training", {}), "updates": UPDATES}})
+    replace(code, changes={**code.changes, "training": {**code.changes.get("training", {}), **BUDGET}})
     for code in (LEARNER, TEM_T, TEM_T_FREE, LSTM)
 )
 TEM_WORLDS = ("FamilyTree-v0", "Line-v0")

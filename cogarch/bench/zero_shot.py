@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 from rich.console import Console
 
-from cogarch.bench.codes import SQUARES, chosen, suited
+from analysis.style import GREY, STYLE, PaperFigure, save_figure
+from cogarch.bench.codes import GIVEN, SQUARES, chosen, suited
+from cogarch.bench.curves import finish, line
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
 from cogarch.learning.zero_shot import WINDOWS, evaluate
@@ -15,17 +19,26 @@ from cogarch.learning.zero_shot import WINDOWS, evaluate
 WIDTHS = (8, 12, 20, 30)
 """Rotors train on widths 5 to 8, tem_t and the LSTM on 5 to 12; the worlds scored are others in any case."""
 NOISES = (0.0, 0.05)
+DRAWN = 20
 FIRST_STEPS = (0, 100)
 """A window of its own beside the others: as long as the walks of a training."""
 KINDS = ("", "_without_way_back", "_answerable")  # the last where moves compose
 
 
-def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console, only: str = "") -> list[Row]:
+def measure(
+    *,
+    env: str | None,
+    seeds: Sequence[int],
+    quick: bool,
+    console: Console,
+    only: str = "",
+    figure: Path | None = None,
+) -> list[Row]:
     """Rows `code env regime motion_noise window events accuracy ... train_updates train_seconds`, means over seeds.
 
     On squares (the default) trained on the widths of the agent's file, scored on `WIDTHS` (`width_trained` says which
     of them it knows); on another `env` trained on its training seeds, scored on others. Each code stands beside its
-    untrained self.
+    untrained self. `figure`: accuracy by window, in squares those `DRAWN` wide, with noise and without.
     """
     squares = env in (None, "cogarch/Square-v0")
     codes, policy = (SQUARES, None) if squares or env is None else suited(env)
@@ -50,7 +63,11 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
             rows += [over_seeds(same, figures, counts) for same in zip(*found, strict=True)]
             console.print(f"{rows[-1]['code']}, {code.regime}: accuracy {rows[-1]['accuracy']:.3f} in the last window")
     untrained = {_key(row): row["accuracy"] for row in rows if not row["learned"]}
-    return [{**row, "untrained": untrained[_key(row)]} for row in rows]
+    rows = [{**row, "untrained": untrained[_key(row)]} for row in rows]
+    if figure is not None:
+        with matplotlib.rc_context(STYLE):
+            save_figure(_page(rows), figure)
+    return rows
 
 
 def _scores(agent: Agent, env: str | None, seed: int, quick: bool) -> list[Row]:
@@ -74,6 +91,36 @@ def _scores(agent: Agent, env: str | None, seed: int, quick: bool) -> list[Row]:
             )
             rows += [{"env": _where(env, width), "motion_noise": noise} | row for row in found]
     return rows
+
+
+def _page(rows: Sequence[Row]) -> PaperFigure:
+    """A panel without noise, of all codes, and one with noise, of those that are moved by what the body felt."""
+    widest = [row for row in rows if row["env"] == _where(None, DRAWN)] or rows
+    noises = sorted({row["motion_noise"] for row in widest})
+    colours = {code: f"C{i}" for i, code in enumerate(dict.fromkeys(_key(row)[:2] for row in widest))}
+    page = PaperFigure(figsize=(3 * len(noises) + 2.2, 2.6), layout="constrained")
+    panels = page.subplots(1, len(noises), squeeze=False, sharey=True)[0]
+    for ax, noise in zip(panels, noises, strict=True):
+        shown = [row for row in widest if row["motion_noise"] == noise and (not noise or row["regime"] == GIVEN)]
+        for code, colour in colours.items():
+            for learned, style in ((True, "o-"), (False, "--")):
+                own = [row for row in shown if _key(row)[:2] == code and row["learned"] == learned]
+                if own:
+                    label = ", ".join(code) if learned else None
+                    line(ax, own, "accuracy", style, color=colour, label=label)
+        first = [row for row in shown if _key(row)[:2] == _key(shown[0])[:2] and row["learned"] == shown[0]["learned"]]
+        ax.plot([row["frequent"] for row in first], ":", lw=0.8, color=GREY, label="most frequent object")
+        ax.plot([], ls="--", color=GREY, label="the same, untrained")
+        title = f"{first[0]['env']}" + (f", noise {noise} cells a step" if noise else "")
+        finish(ax, [str(row["window"]) for row in first], "ticks of the walk", title)
+        ax.tick_params(axis="x", labelsize=6)
+        if ax is not panels[0]:
+            ax.set_ylabel("")
+            ax.get_legend().remove()
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[0].get_legend().remove()
+    panels[-1].legend(handles, labels, frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
+    return page
 
 
 def _where(env: str | None, width: int | None) -> str:

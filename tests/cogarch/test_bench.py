@@ -49,7 +49,9 @@ def test_zero_shot_bench_sets_every_code_beside_its_untrained_self(
 
     monkeypatch.setattr(codes, "TRAINED", tmp_path / "trained")
     monkeypatch.setattr(zero_shot, "WIDTHS", (8,))
-    bench("zero-shot", env=None, seeds=2, json=tmp_path / "z.json", quick=True, console=console)
+    files = {"json": tmp_path / "z.json", "figure": tmp_path / "z"}
+    bench("zero-shot", env=None, seeds=2, quick=True, console=console, **files)
+    assert (tmp_path / "z.png").stat().st_size > 1000
     rows = json.loads((tmp_path / "z.json").read_text())["rows"]
     keys = "code env regime motion_noise window events accuracy accuracy_std accuracy_without_way_back untrained chance"
     assert set(keys.split()) <= rows[0].keys()
@@ -195,7 +197,9 @@ def test_zero_shot_bench_in_a_world_without_directions(
     from cogarch.bench import codes
 
     monkeypatch.setattr(codes, "TRAINED", tmp_path / "trained")
-    bench("zero-shot", env="FamilyTree-v0", seeds=1, json=tmp_path / "z.json", quick=True, console=console)
+    files = {"json": tmp_path / "z.json", "figure": tmp_path / "z"}
+    bench("zero-shot", env="FamilyTree-v0", seeds=1, quick=True, console=console, **files)
+    assert (tmp_path / "z.png").stat().st_size > 1000
     rows = json.loads((tmp_path / "z.json").read_text())["rows"]
     assert {row["code"].removesuffix(", untrained") for row in rows} == {code.name for code in codes.BODILESS}
     assert all(row["chance"] == 1 / 45 for row in rows)

@@ -368,6 +368,9 @@ def test_presets_are_other_ways_to_be_trained() -> None:
     tem = agents.load("tem")
     paper = tem.preset("paper")
     assert (tem.training.updates, paper.training.updates) == (16000, 20000)
+    quick = tem.preset("quick")
+    assert (quick.name, quick.training.updates, quick.training.options) == ("tem-quick", 4000, {"width": 5})
+    assert quick.modules == tem.modules and quick.training.schedules.keys() == tem.training.schedules.keys()
     assert paper.training.schedules["hc.eta"].over == 16000 and paper.training.losses == tem.training.losses
     with pytest.raises(ConfigError, match=r"tem has no preset 'papr'; did you mean 'paper'\?"):
         tem.preset("papr")
