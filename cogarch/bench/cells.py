@@ -44,6 +44,8 @@ class Life:
     """Ticks before those that are mapped."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the structural code."""
+    preset: str | None = None
+    """Another way to be trained than that of the shipped weights."""
     controls: tuple[str, ...] = ()
     """Cells that are made up, and mapped along the same walk."""
 
@@ -55,6 +57,7 @@ LIVES = (
     Life("explorer", ("hc/p",)),
     Life("learner", width=30),
     Life("tem_t", ("mec/g", "hc/p"), controls=(NOISE, RECTIFIED)),
+    Life("tem_t", preset="long"),
     # trained in squares 5 to 7 wide, in which not even a perfect lattice has a grid score
     Life("tem", width=10, controls=(NOISE, RECTIFIED)),
     Life("recurrent"),
@@ -150,7 +153,7 @@ def _populations(life: Life, env: str, seed: int, quick: bool, console: Console)
     options = {"width": width} if env == SQUARE else {"edge": (width + 1) // 2}
     where = f"Square {width}x{width}" if env == SQUARE else f"Hex, edge {options['edge']}"
     recording = _live(agent, env, options, life, seed, quick)
-    about = {"agent": life.agent, "env": where, "topic": "", "module": "all", "weights": weights}
+    about = {"agent": agent.name, "env": where, "topic": "", "module": "all", "weights": weights}
     for topic in life.topics:
         yield from _scored(recording, about | {"topic": topic}, seed)
     for control in life.controls:
@@ -185,7 +188,8 @@ def _along(recording: xr.Dataset, activity: NDArray[Any]) -> xr.Dataset:
 def _ready(life: Life, env: str, seed: int, quick: bool, console: Console) -> tuple[Agent, str]:
     """The agent as it lives, and where its weights are from."""
     agent = agents.load(life.agent).change("mec", **life.settings)
-    if agent.trained is not None and env == SQUARE:
+    agent = agent if life.preset is None else agent.preset(life.preset)
+    if agent.trained is not None and env == SQUARE and life.preset is None:
         return agent.model_copy(update={"weights": agent.trained}), "shipped"
     if agent.learns:
         return trained(agent, None if env == SQUARE else env, seed, {}, quick, console)[0], "trained"

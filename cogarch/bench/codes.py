@@ -42,6 +42,8 @@ class Code:
     """Settings by role; "training" is a role here."""
     life: Changes = field(default_factory=dict)
     """Settings that differ when it is scored."""
+    preset: str | None = None
+    """Of the agent: another way to be trained."""
     shipped: bool = False
     """It takes long to train: one training stands for all seeds, in its own squares the shipped one."""
 
@@ -49,10 +51,10 @@ class Code:
         self, env: str | None, seed: int, quick: bool, console: Console, *, learned: bool, policy: str | None = None
     ) -> tuple[Agent, Row]:
         """The agent that is scored, and what is said of it in a row; `env` None: trained in its own squares."""
-        agent = _changed(agents.load(self.agent), self.changes)
+        agent = self._wired()
         agent = agent.train_with(policy=policy) if policy else agent
         about: Row = {"train_updates": 0, "train_seconds": 0.0}
-        if learned and self.shipped and env is None and agent.trained is not None:
+        if learned and self.shipped and self.preset is None and env is None and agent.trained is not None:
             agent = agent.model_copy(update={"weights": agent.trained})
             about["train_updates"] = agent.training.updates
         elif learned:
@@ -62,10 +64,9 @@ class Code:
 
     def after(self, env: str | None, seed: int, quick: bool, console: Console, eighths: int) -> tuple[Agent, int]:
         """The agent after so many eighths of its training, and how many updates that are."""
-        agent = _changed(agents.load(self.agent), self.changes)
-        updates = 0
+        agent, updates = self._wired(), 0
         if eighths:
-            folder = training(agent, env, seed, self.options, quick, console)
+            folder = self.training(env, seed, quick, console)
             updates = (
                 int(folder.config["updates"])
                 if eighths == STAGES
@@ -73,6 +74,14 @@ class Code:
             )
             agent = folder.agent if eighths == STAGES else folder.agent_after(updates)
         return _changed(agent, self.life), updates
+
+    def training(self, env: str | None, seed: int, quick: bool, console: Console) -> RunFolder:
+        """The folder of its training, now or earlier."""
+        return training(self._wired(), env, seed, self.options, quick, console)
+
+    def _wired(self) -> Agent:
+        agent = agents.load(self.agent)
+        return _changed(agent if self.preset is None else agent.preset(self.preset), self.changes)
 
 
 def chosen(codes: Sequence[Code], only: str) -> list[Code]:
@@ -95,6 +104,7 @@ TEM_T_CORRECTED = Code("tem_t, corrected", LEARNED, "tem_t")
 TEM_T_FREE = Code("tem_t, free matrices", LEARNED, "tem_t", changes=FREE, life=UNCORRECTED)
 LSTM = Code("recurrent (LSTM)", LEARNED, "recurrent")
 TEM = Code("TEM", LEARNED, "tem", shipped=True)
+TEM_QUICK = Code("TEM, preset quick", LEARNED, "tem", preset="quick", shipped=True)
 
 SQUARES = (ROTOR, CORRECTED, LEARNER, Code("rotor free", LEARNED, "free"), TEM_T, TEM_T_CORRECTED, TEM_T_FREE, LSTM)
 ROOMS = (ROTOR, LEARNER)

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 import envs
-from cogarch.bench.codes import LEARNER, LSTM, TEM, TEM_T, TEM_T_FREE, chosen
+from cogarch.bench.codes import LEARNER, LSTM, TEM_QUICK, TEM_T, TEM_T_FREE, chosen
 from cogarch.bench.report import Row, over_seeds
 from cogarch.learning.zero_shot import Bools, Ints, Judged, accuracy, judge, most_frequent, view_ids
 from envs import policies
@@ -62,7 +62,7 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     for name, options in worlds:
         with contextlib.closing(envs.make(name, 1, **options)) as world:
             walked = policies.usual(world)
-        codes = [*CODES, TEM] if name in TEM_WORLDS else CODES
+        codes = [*CODES, TEM_QUICK] if name in TEM_WORLDS else CODES
         for code in chosen(codes, only):
             code = replace(code, options={**code.options, **options})
             found: dict[bool, list[Row]] = {False: [], True: []}

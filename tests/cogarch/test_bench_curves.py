@@ -129,8 +129,12 @@ def test_structures_are_scored_world_by_world(small: Callable[..., list[dict[str
 def test_tem_is_scored_by_stage_and_along_its_training(
     small: Callable[..., list[dict[str, object]]], tmp_path: Path
 ) -> None:
-    rows = small("tem", seeds=1, figure=tmp_path / "drawn")
-    stages = [row for row in rows if row["window"] != "training"]
-    assert [row["train_updates"] for row in stages] == [0, 2, 4, 6, 8, 10, 12, 14, 20]
-    assert [row["train_updates"] for row in rows if row["window"] == "training"] == [200]
+    both = small("tem", seeds=1, figure=tmp_path / "drawn")
+    assert {row["code"] for row in both} == {"TEM", "TEM, preset quick"}
+    for code, widths in (("TEM", "Square 5x5 to 7x7"), ("TEM, preset quick", "Square 5x5")):
+        rows = [row for row in both if row["code"] == code]
+        stages = [row for row in rows if row["window"] != "training"]
+        assert [row["train_updates"] for row in stages] == [0, 2, 4, 6, 8, 10, 12, 14, 20]
+        along = [row for row in rows if row["window"] == "training"]
+        assert [(row["train_updates"], row["env"]) for row in along] == [(200, widths)]
     assert (tmp_path / "drawn.png").exists()
