@@ -24,7 +24,7 @@ class _Config(pydantic.BaseModel):
 
 
 class Schedule(_Config):
-    """A number that changes from update to update: `start` at the first, and then towards `end`."""
+    """A number that changes from update to update, from `start` towards `end`."""
 
     start: float
     end: float
@@ -41,7 +41,7 @@ class Schedule(_Config):
         elif self.kind == "halving":
             gone = 1 - 0.5 ** (number / self.over)
         else:
-            gone = 1 / (1 + math.exp(-(number - self.middle) / self.over))
+            gone = 1 / (1 + math.exp(min((self.middle - number) / self.over, 700.0)))  # e^710 overflows
         return self.start + (self.end - self.start) * gone
 
 
@@ -71,8 +71,8 @@ class Training(_Config):
     clip_each: pydantic.PositiveFloat | None = None
     """Largest norm of each weight's own gradient, clipped first."""
     schedules: dict[str, Schedule] = {}
-    """What changes with the updates: `learning_rate` (in place of the half cosine), the weight of a loss topic, or a
-    setting of a module that can be scheduled (`hc.eta`)."""
+    """What changes with the updates: `learning_rate` (in place of the half cosine), the weight of a loss topic, a
+    setting of a module that can be scheduled (`hc.eta`), or `walk`: ticks more, for a stay that begins then."""
     losses: dict[str, float] = {"loss/prediction": 1.0}
     """The loss topics that are summed, with their weights."""
     visited_only: bool = True
@@ -111,6 +111,8 @@ class Agent(_Config):
     training: Training = Training()
     presets: dict[str, Preset] = {}
     """Other ways to be trained, by name."""
+    swapped: tuple[str, ...] = ()
+    """Roles filled by another module than the training was written for: what it says of the old ones is left out."""
     weights: Path | None = None
     """A safetensors file; None: as initialised by the seed."""
     trained: Path | None = None
@@ -129,14 +131,16 @@ class Agent(_Config):
         return modules
 
     def swap(self, role: str, use: str, **settings: Any) -> Agent:
-        """The same agent with another module in one role. Learned weights of the other modules stay."""
+        """The same agent with another module in one role. Learned weights of the other modules stay; what its training
+        says of the module that leaves goes with it (of losses, when it is trained: what nobody writes)."""
         if role not in ROLES:
             raise ConfigError(f"no role {role!r}; {nearest(role, ROLES)}")
-        training = self.training
-        if role in training.modules:  # settings meant for the module that leaves
-            training = training.model_copy(update={"modules": {r: s for r, s in training.modules.items() if r != role}})
+        learning = {r: s for r, s in self.training.modules.items() if r != role}
+        schedules = {name: s for name, s in self.training.schedules.items() if not name.startswith(f"{role}.")}
+        training = self.training.model_copy(update={"modules": learning, "schedules": schedules})
         modules = self.modules | {role: {"use": use, **settings}}
-        return self.model_copy(update={"modules": modules, "training": training})
+        swapped = tuple(dict.fromkeys((*self.swapped, role)))
+        return self.model_copy(update={"modules": modules, "training": training, "swapped": swapped})
 
     def change(self, role: str, **settings: Any) -> Agent:
         """The same agent with other settings of the module in one role."""
@@ -166,7 +170,12 @@ class Agent(_Config):
         agent = self.model_copy(update={"name": f"{self.name}-{name}"})
         for role, settings in self.presets[name].modules.items():
             agent = agent.change(role, **settings)
-        return agent.train_with(**self.presets[name].training)
+        before = agent.training.model_dump()
+        tables = ("schedules", "losses", "modules")
+        training = {
+            key: before[key] | value if key in tables else value for key, value in self.presets[name].training.items()
+        }
+        return agent.train_with(**training)
 
     def ready(self, inputs: Mapping[str, Signal]) -> tuple[Agent, str]:
         """The agent with the weights that it is shipped with, if it has no others; and why not, where they do not fit
@@ -228,6 +237,8 @@ def load_weights(bus: Bus, path: Path) -> None:
                 f"{path}: {name!r} is {there_is} in the file and {here_is} in the agent; "
                 f"it was trained{world} with other settings: use those, or train again"
             )
+        if not bool(torch.isfinite(there).all()):
+            raise files.FileError(f"{path}: {name!r} holds numbers that are not finite; use another checkpoint")
     for name, tensor in tensors.items():
         if name in own and name.partition(".")[0] not in swapped:
             own[name].copy_(tensor)

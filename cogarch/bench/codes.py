@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import hashlib
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,37 +53,38 @@ class Code:
         self, env: str | None, seed: int, quick: bool, console: Console, *, learned: bool, policy: str | None = None
     ) -> tuple[Agent, Row]:
         """The agent that is scored, and what is said of it in a row; `env` None: trained in its own squares."""
-        agent = self._wired()
-        agent = agent.train_with(policy=policy) if policy else agent
+        agent = self._wired(policy)
         about: Row = {"train_updates": 0, "train_seconds": 0.0}
         if learned and self.shipped and self.preset is None and env is None and agent.trained is not None:
             agent = agent.model_copy(update={"weights": agent.trained})
-            about["train_updates"] = agent.training.updates
+            about = {"train_updates": agent.training.updates, "train_seconds": math.nan}  # it was not timed here
         elif learned:
             agent, about = trained(agent, env, 0 if self.shipped else seed, self.options, quick, console)
-        name = self.name if learned else f"{self.name}, untrained"
-        return _changed(agent, self.life), {"code": name, "regime": self.regime, "learned": learned, **about}
+        label: Row = {"code": self.name if learned else f"{self.name}, untrained", "regime": self.regime}
+        label |= {"learned": learned, "one_training": learned and self.shipped}
+        return _changed(agent, self.life), label | about
 
-    def after(self, env: str | None, seed: int, quick: bool, console: Console, eighths: int) -> tuple[Agent, int]:
+    def after(
+        self, env: str | None, seed: int, quick: bool, console: Console, eighths: int, policy: str | None = None
+    ) -> tuple[Agent, int]:
         """The agent after so many eighths of its training, and how many updates that are."""
-        agent, updates = self._wired(), 0
-        if eighths:
-            folder = self.training(env, seed, quick, console)
-            updates = (
-                int(folder.config["updates"])
-                if eighths == STAGES
-                else eighths * max(1, int(folder.config["updates"]) // STAGES)
-            )
-            agent = folder.agent if eighths == STAGES else folder.agent_after(updates)
-        return _changed(agent, self.life), updates
+        if not eighths:
+            return _changed(self._wired(policy), self.life), 0
+        folder = self.training(env, seed, quick, console, policy)
+        whole = int(folder.config["updates"])
+        updates = whole if eighths == STAGES else eighths * max(1, whole // STAGES)
+        return _changed(folder.agent if eighths == STAGES else folder.agent_after(updates), self.life), updates
 
-    def training(self, env: str | None, seed: int, quick: bool, console: Console) -> RunFolder:
+    def training(
+        self, env: str | None, seed: int, quick: bool, console: Console, policy: str | None = None
+    ) -> RunFolder:
         """The folder of its training, now or earlier."""
-        return training(self._wired(), env, seed, self.options, quick, console)
+        return training(self._wired(policy), env, seed, self.options, quick, console)
 
-    def _wired(self) -> Agent:
+    def _wired(self, policy: str | None) -> Agent:
         agent = agents.load(self.agent)
-        return _changed(agent if self.preset is None else agent.preset(self.preset), self.changes)
+        agent = _changed(agent if self.preset is None else agent.preset(self.preset), self.changes)
+        return agent.train_with(policy=policy) if policy else agent
 
 
 def chosen(codes: Sequence[Code], only: str) -> list[Code]:
@@ -109,6 +112,14 @@ TEM_QUICK = Code("TEM, preset quick", LEARNED, "tem", preset="quick", shipped=Tr
 SQUARES = (ROTOR, CORRECTED, LEARNER, Code("rotor free", LEARNED, "free"), TEM_T, TEM_T_CORRECTED, TEM_T_FREE, LSTM)
 ROOMS = (ROTOR, LEARNER)
 BODILESS = (LEARNER, TEM_T, TEM_T_CORRECTED, LSTM)
+
+
+def usual(env: str | None) -> str | None:
+    """The policy by which this world is walked; None: in their own squares, codes know."""
+    if env is None:
+        return None
+    with contextlib.closing(envs.make(env, 1)) as world:
+        return policies.usual(world)
 
 
 def suited(env: str) -> tuple[tuple[Code, ...], str]:
@@ -145,12 +156,10 @@ def training(
     agent, keep_every = agent.model_copy(update={"training": setup}), max(1, setup.updates // STAGES)
     kind = "-free" if agent.modules["mec"].get("transition") == "free" else ""
     where = "squares" if env is None else "-".join((env.rpartition("/")[2], *map(str, options.values())))
-    path = TRAINED / f"{agent.name}{kind}-{where}-{setup.updates}-{seed}"
+    path = TRAINED / f"{agent.name}{kind}-{where}-{setup.updates}-{seed}-{_digest(agent, options)}"
     if (path / "run.json").exists():
         folder = RunFolder.open(path)
-        if _same(folder, agent, options, keep_every):
-            return folder if folder.config["status"] == "done" else resume(folder, console)
-        shutil.rmtree(path)  # of an agent that has changed since
+        return folder if folder.config["status"] == "done" else resume(folder, console)
     return train(agent, env, seed=seed, options=options, out=path, keep_every=keep_every, console=console)
 
 
@@ -160,11 +169,9 @@ def _views(env: str) -> bool:
         return not isinstance(world.single_observation_space, Discrete)
 
 
-def _same(folder: RunFolder, agent: Agent, options: Mapping[str, Any], keep_every: int) -> bool:
-    """Is this the training that is wanted? The executive does not matter: it does not act in training."""
-    before, now = folder.beginning.model_dump(), agent.model_dump()
-    for wired in (before, now):
-        wired["modules"].pop("executive", None)
-    same = all(before[key] == now[key] for key in ("modules", "training"))
-    kept = keep_every % (folder.config.get("keep_every") or keep_every + 1) == 0
-    return same and kept and options.items() <= folder.config["options"].items()
+def _digest(agent: Agent, options: Mapping[str, Any]) -> str:
+    """Eight characters that tell trainings apart. The executive does not matter: it does not act in training."""
+    modules = {role: settings for role, settings in agent.modules.items() if role != "executive"}
+    training = agent.training.model_dump(exclude_defaults=True)
+    what = json.dumps([modules, training, dict(options)], sort_keys=True)
+    return hashlib.blake2s(what.encode(), digest_size=4).hexdigest()

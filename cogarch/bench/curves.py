@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from analysis.style import GREY, STYLE, PaperFigure, save_figure
-from cogarch.bench.codes import LEARNER, LSTM, TEM, TEM_T, Code
+from cogarch.bench.codes import LEARNER, LSTM, TEM, TEM_T, Code, usual
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
 from cogarch.learning.zero_shot import Bools, Ints, Judged, judge
@@ -57,12 +57,12 @@ def curves(
     counts: Sequence[str],
 ) -> list[Row]:
     """The rows of every code, trained and untrained, means of `figures` and sums of `counts` over seeds."""
-    rows = []
+    rows, walked = [], usual(env)
     for code in codes:
         for learned in (True, False):
             found = []
             for seed in seeds:
-                agent, label = code.ready(env, seed, quick, console, learned=learned)
+                agent, label = code.ready(env, seed, quick, console, learned=learned, policy=walked)
                 found.append([label | row for row in score(lives(agent, env, seed, quick))])
             rows += [over_seeds(same, (*figures, "train_seconds"), counts) for same in zip(*found, strict=True)]
             console.print(f"{rows[-1]['code']}: {figures[0]} {rows[-1][figures[0]]:.3f} at {rows[-1]['bin']}")

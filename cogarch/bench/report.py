@@ -56,7 +56,8 @@ def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | 
 
 
 def over_seeds(found: Sequence[Mapping[str, Any]], figures: Sequence[str], counts: Sequence[str] = ()) -> Row:
-    """One row for several seeds: means of `figures` with their `_std` (of the population), sums of `counts`."""
+    """One row for several seeds: means of `figures`, their `_std` (of the population) where there are more seeds than
+    one, and sums of `counts`."""
     row: Row = {key: value for key, value in found[0].items() if key not in (*figures, *counts)}
     for key in counts:
         row[key] = sum(f[key] for f in found)
@@ -64,7 +65,8 @@ def over_seeds(found: Sequence[Mapping[str, Any]], figures: Sequence[str], count
         values = np.array([f[key] for f in found], float)
         kept = values[np.isfinite(values)]
         row[key] = float(kept.mean()) if kept.size else math.nan
-        row[f"{key}_std"] = float(kept.std()) if kept.size else math.nan
+        if len(found) > 1:
+            row[f"{key}_std"] = float(kept.std()) if kept.size else math.nan
     return row
 
 

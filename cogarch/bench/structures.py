@@ -59,11 +59,13 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     if not worlds:
         raise ValueError(f"bench structures has no {env}; there is {', '.join(dict.fromkeys(n for n, _ in WORLDS))}")
     rows: list[Row] = []
+    wanted = chosen([*CODES, TEM_QUICK], only)
     for name, options in worlds:
         with contextlib.closing(envs.make(name, 1, **options)) as world:
             walked = policies.usual(world)
-        codes = [*CODES, TEM_QUICK] if name in TEM_WORLDS else CODES
-        for code in chosen(codes, only):
+        for code in wanted:
+            if code is TEM_QUICK and name not in TEM_WORLDS:
+                continue
             code = replace(code, options={**code.options, **options})
             found: dict[bool, list[Row]] = {False: [], True: []}
             for seed in seeds:

@@ -17,7 +17,8 @@ from cogarch.learning.zero_shot import evaluate
 
 WIDTHS = (5, 6, 7)
 WINDOWS = ((0, 100), (100, 300), (300, 1000))
-"""A stay in a world was 200 to 800 ticks while it learned."""
+"""Stays in a world were 200 to 800 ticks while it learned; the preset quick learned in widths of 5 alone, for 100 to
+400 ticks."""
 ALONG = 200
 """Updates that are one point of the curve along the training."""
 FIGURES = ("accuracy", "accuracy_without_way_back", "same", "frequent")
@@ -110,7 +111,8 @@ def _panel(ax: Axes, rows: Sequence[Row], title: str) -> None:
     for i, env in enumerate(dict.fromkeys(row["env"] for row in rows if row["window"] != "training")):
         own = [row for row in rows if row["env"] == env and row["window"] == rows[0]["window"]]
         at, score = [row["train_updates"] for row in own], [row["accuracy"] for row in own]
-        ax.errorbar(at, score, [row["accuracy_std"] for row in own], fmt="o-", ms=2.5, lw=1, color=f"C{i}", label=env)
+        spread = [row.get("accuracy_std", 0.0) for row in own]
+        ax.errorbar(at, score, spread, fmt="o-", ms=2.5, lw=1, color=f"C{i}", label=env)
     ax.axhline(rows[0]["chance"], color=GREY, ls=":", lw=0.8, label="chance")
     ax.set(ylim=(0, 1.02), xlim=(0, None), xlabel="updates", ylabel=f"zero-shot accuracy, ticks {rows[0]['window']}")
     ax.set_title(title, loc="left")

@@ -13,7 +13,7 @@ import matplotlib
 from rich.console import Console
 
 from analysis.style import GREY, STYLE, PaperFigure, save_figure
-from cogarch.bench.codes import STAGES, chosen
+from cogarch.bench.codes import STAGES, chosen, usual
 from cogarch.bench.curves import CODES, arrivals, finish, line, lives
 from cogarch.bench.report import Row, over_seeds
 from cogarch.learning.zero_shot import Judged, accuracy
@@ -31,13 +31,13 @@ def measure(
     figure: Path | None = None,
 ) -> list[Row]:
     """Rows `code train_updates bin events accuracy chance`: weights after 0, 1, 2, 4 and 8 eighths of each training."""
-    rows = []
+    rows, walked = [], usual(env)
     for code in chosen(CODES, only):
         for eighths in (0, 1, 2, 4, STAGES):
             found = []
             for seed in seeds[:1] if code.shipped else seeds:
-                agent, updates = code.after(env, seed, quick, console, eighths)
-                label = {"code": code.name, "train_updates": updates, "trainings": 1 if code.shipped else len(seeds)}
+                agent, updates = code.after(env, seed, quick, console, eighths, policy=walked)
+                label = {"code": code.name, "train_updates": updates, "one_training": code.shipped}
                 found.append([label | row for row in score(lives(agent, env, seed, quick))])
             rows += [over_seeds(same, ("accuracy", "chance"), ("events",)) for same in zip(*found, strict=True)]
             console.print(f"{code.name} after {rows[-1]['train_updates']} updates: {rows[-VISITS + 1]['accuracy']:.3f}")

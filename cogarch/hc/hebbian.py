@@ -27,7 +27,7 @@ class Hebbian(Module):
     settle in fewer iterations. The *inference* one is asked by sense, and gives the structure that goes with it: the
     sum over sensory cells (`hc/recalled_g`, zero for cells that do not meet sense) and, to tell whether it knows the
     place, the sense that it recalls of it (`hc/recalled_x_by_x`). Each is then written with what it had predicted
-    against what was there.
+    against what was there. Each of them, not this module, fills the memory protocol (`hc/hebbian_matrix`).
 
     `hc/familiarity` is the cosine of `p` and of what the generative memory completes it to from `mec/g`, less 1.
 
@@ -156,14 +156,14 @@ class Hebbian(Module):
         return memories | {"recognised": state["recognised"].masked_fill(rows[:, None], 0.0)}
 
     def recognise(self, state: State, x: Tensor) -> tuple[Messages, State]:
-        """What the sense alone recalls."""
+        """What the sense alone `[B, n_x]` recalls."""
         p = self.inference.settle(state["inference"], x[:, None, self.x_of])[:, 0]
         recalled_g = torch.zeros(len(x), self.n_g, device=x.device).index_add(1, self.g_of, p)
         writes = {"hc/recalled_g": recalled_g, "hc/recalled_x_by_x": self._sense(p)}
         return writes, state | {"recognised": p}
 
     def bind(self, state: State, g_path: Tensor, g: Tensor, x: Tensor) -> tuple[Messages, State]:
-        """What the structure recalls, before seeing and after; then this moment is written."""
+        """What the structure `[B, n_g]` recalls, before seeing and after; then this moment is written."""
         structure = torch.stack([g, g_path], 1)[..., self.g_of]  # [B, 2, n_p]
         p = rectify(structure[:, 0] * x[:, self.x_of])
         by_g, by_path = self.generative.settle(state["generative"], structure).unbind(1)

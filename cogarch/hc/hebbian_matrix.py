@@ -12,6 +12,9 @@ from cogarch.hc.settle import Blocks, settle, settle_plainly
 from cogarch.module import State
 from cogarch.tree import share, tree_map, where
 
+TOLERANCE = 1e-4
+"""A read has converged where its last iteration moved it by less."""
+
 
 class HebbianMatrix(nn.Module):
     """One Hebbian matrix an agent: `M <- clamp(retain M + eta (k + r)' (k - r), -1, 1)`.
@@ -111,14 +114,23 @@ class HebbianMatrix(nn.Module):
         return self._within(state)
 
     def read(self, state: State, query: Tensor, *, steps: int | None = None, mask: Tensor | None = None) -> Recall:
-        """What `query` `[B, n]` settles to in the iterations that the matrix was made for (or the first `steps`)."""
+        """What `query` `[B, n]` settles to in the iterations that the matrix was made for (or the first `steps`).
+
+        Novelty is 1 minus the cosine of what the weights alone add and the query. ValueError for other `steps`.
+        """
         if mask is not None:
             raise Unsupported("a Hebbian matrix has no slots (spec.bounded is False): leave mask out")
+        if steps is not None and not 1 <= steps <= len(self.counts):
+            raise ValueError(f"{steps} iterations: the matrix was made for 1 to {len(self.counts)}")
         counts = self.counts[:steps]
-        value = self.settle(state, query[:, None], counts)[:, 0]
-        similarity = torch.cosine_similarity(value, query, dim=-1).clamp(0, 1)
-        settled = torch.ones(len(query), dtype=torch.bool, device=query.device)
-        return Recall(value, None, None, len(counts), settled, novelty=1 - similarity)
+        before, value = (
+            self.settle(state, query[:, None], part)[:, 0] if part else query for part in (counts[:-1], counts)
+        )
+        known = (state["written"] > 0)[:, None]
+        kept = self.settle(tree_map(torch.zeros_like, state), query[:, None], counts)[:, 0]  # where no weight helps
+        similarity = torch.cosine_similarity(value - kept, query, dim=-1).clamp(0, 1)
+        converged = (value - before).norm(dim=-1) < TOLERANCE
+        return Recall(value * known, None, None, len(counts), converged, novelty=1 - similarity * known[:, 0])
 
     def settle(self, state: State, query: Tensor, counts: Sequence[int] | None = None) -> Tensor:
         """Queries `[B, Q, n]` settled together: the matrix is read once for all of them."""
@@ -140,7 +152,13 @@ class HebbianMatrix(nn.Module):
         return self.restart(state, rows, self.init(len(rows)))
 
     def restart(self, state: State, rows: Tensor, fresh: State) -> State:
-        """Rows made new by a scale and strengths of 0: the matrix is not touched before it is folded."""
+        """Rows made new by a scale and strengths of 0: the matrix is not touched before it is folded.
+
+        Unless it holds what is not finite, for 0 times that is no 0.
+        """
+        if any(not bool(torch.isfinite(x).all()) for name in ("blocks", "pre", "post") for x in state[name]):
+            whole: State = where(rows, fresh | {"used": state["used"]}, state)
+            return whole
         kept = {name: state[name] for name in ("blocks", "pre", "post", "used")}
         books = {name: x for name, x in state.items() if name not in kept}
         made: State = where(rows, {name: fresh[name] for name in books}, books)

@@ -7,9 +7,9 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
@@ -65,7 +65,9 @@ def train(
             f"options of a training are kept as JSON, so that it can be resumed: {error}; give plain numbers, text and "
             "lists (a graph as the path of its file)"
         ) from None
-    bus, taught = _build(agent, world, options, seed)  # what does not fit is told before there is a folder
+    console = console or Console(stderr=True)
+    # what does not fit is told before there is a folder
+    agent, bus, taught = _build(agent, world, options, seed, console)
     folder = RunFolder.create(
         None if out is None else Path(out),
         "train",
@@ -78,7 +80,7 @@ def train(
         keep_every=keep_every,
     )
     with folder.held():
-        return _learn(folder, bus, taught, console or Console(stderr=True))
+        return _learn(folder, bus, taught, console)
 
 
 def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
@@ -86,29 +88,60 @@ def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
     config = folder.config
     if config["kind"] != "train":
         raise files.FileError(f"{folder.path} is a {config['kind']}, not a training; only trainings are resumed")
-    bus, taught = _build(folder.beginning, config["env"], config["options"], config["seed"])
+    console = console or Console(stderr=True)
+    _, bus, taught = _build(folder.beginning, config["env"], config["options"], config["seed"], console)
     with folder.held():
-        return _learn(folder, bus, taught, console or Console(stderr=True))
+        return _learn(folder, bus, taught, console)
 
 
-def _build(agent: Agent, world: str, options: Mapping[str, Any], seed: int) -> tuple[Bus, list[str]]:
-    """The bus that learns, and its modules with weights that a loss reaches; ValueError where there are none."""
-    losses = agent.training.losses
+def _build(
+    agent: Agent, world: str, options: Mapping[str, Any], seed: int, console: Console
+) -> tuple[Agent, Bus, list[str]]:
+    """The agent as it fits, the bus that learns, and its modules with weights that a loss reaches.
+
+    ValueError where there are none, and for losses and schedules of nothing, or out of the range of their setting.
+    """
     with contextlib.closing(envs.make(world, 1, **options)) as env:
         policies.walk(env, agent.training.policy, 2, world_seeds=[0], policy_seed=seed)
-        bus = agent.build(contracts(env), batch=agent.training.batch, seed=seed, learning=True)
+        inputs = contracts(env)
+    bus = agent.build(inputs, batch=agent.training.batch, seed=seed, learning=True)
     reach = bus.reach()
+    if agent.swapped:
+        agent = _without(agent, [topic for topic in agent.training.losses if topic not in reach], console)
+    losses = agent.training.losses
     for topic in losses:
         if topic not in reach:
             raise ValueError(f"no module writes the loss {topic!r}; {nearest(topic, reach)}")
+    settings = [f"{role}.{name}" for role in bus.parts for name in bus.part(role).scheduled]
+    known = [*losses, "learning_rate", "walk", *settings]
     for name in agent.training.schedules:
-        known = [*losses, "learning_rate", *(f"{role}.{s}" for role in bus.parts for s in bus.part(role).scheduled)]
         if name not in known:
             raise ValueError(f"training.schedules: {name!r} is nothing that changes; {nearest(name, known)}")
+    for at in ("start", "end") if agent.training.schedules else ():
+        _scheduled(agent, at).build(inputs, learning=True)  # each module looks at its settings
     taught = {name for topic in losses for name in reach[topic]}
     if not taught:
         raise ValueError(f"{agent.name} has no weight that learns; run it as it is")
-    return bus, sorted(taught)
+    return agent, bus, sorted(taught)
+
+
+def _scheduled(agent: Agent, at: Literal["start", "end"]) -> Agent:
+    """The agent with the settings of its modules as they are at either end of their schedules."""
+    for name, schedule in agent.training.schedules.items():
+        role, dot, setting = name.partition(".")
+        if dot and role in agent.modules:
+            agent = agent.change(role, **{setting: getattr(schedule, at)})
+    return agent
+
+
+def _without(agent: Agent, losses: Sequence[str], console: Console) -> Agent:
+    """The agent without losses that went with a module, and their schedules."""
+    if losses:
+        console.print(f"left out, with the module that wrote them: {', '.join(losses)}", markup=False, soft_wrap=True)
+    setup = agent.training
+    kept = {topic: weight for topic, weight in setup.losses.items() if topic not in losses}
+    schedules = {name: schedule for name, schedule in setup.schedules.items() if name not in losses}
+    return agent.model_copy(update={"training": setup.model_copy(update={"losses": kept, "schedules": schedules})})
 
 
 def _weights(bus: Bus, name: str) -> list[torch.nn.Parameter]:

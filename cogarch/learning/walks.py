@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def _staying(
                 continue
             for k in sorted(set(stay.tolist()) - held.keys()):
                 world_seeds = [(k * setup.batch + row) % TRAINING_WORLDS for row in range(setup.batch)]
-                ticks = int(windows.lengths(k).max()) * setup.steps
+                ticks = windows.longest(k) * setup.steps
                 held[k] = _Walk.make(env, setup, ticks, world_seeds, seed * _PER_SEED + k)
             for k in held.keys() - set(stay.tolist()):
                 del held[k]
@@ -76,7 +77,10 @@ def _staying(
 
 
 class _Stays:
-    """How long each agent stays, in updates: drawn for each stay, the first one cut so that they part."""
+    """How long each agent stays, in updates: drawn for each stay, the first one cut so that they part.
+
+    A schedule `walk` adds ticks to a stay that begins at its update.
+    """
 
     def __init__(self, setup: Training, seed: int) -> None:
         walk = setup.walk if isinstance(setup.walk, tuple) else (setup.walk, setup.walk)
@@ -84,6 +88,12 @@ class _Stays:
         self._seed, self._batch = seed, setup.batch
         self._stay, self._window = np.full(setup.batch, -1), np.zeros(setup.batch, np.int64)
         self._left = np.zeros(setup.batch, np.int64)
+        self._more, self._steps, self._update = setup.schedules.get("walk"), setup.steps, 0
+
+    def longest(self, stay: int) -> int:
+        """No agent stays longer in the stay of that number, whenever it begins, in updates."""
+        more = 0 if self._more is None else max(self._more.start, self._more.end)
+        return max(1, int(self.lengths(stay).max()) + math.ceil(more / self._steps))
 
     def lengths(self, stay: int) -> NDArray[np.int64]:
         """Of the stay of that number of each agent, `[B]`."""
@@ -95,10 +105,12 @@ class _Stays:
         """The number of the stay and the window in it of each agent, for the next update."""
         over = self._left == 0
         self._stay, self._window = self._stay + over, np.where(over, 0, self._window + 1)
+        more = 0 if self._more is None else round(self._more.at(self._update) / self._steps)
         for stay in np.unique(self._stay[over]):
             rows = over & (self._stay == stay)
-            self._left[rows] = self.lengths(int(stay))[rows]
+            self._left[rows] = np.maximum(self.lengths(int(stay))[rows] + more, 1)
         self._left -= 1
+        self._update += 1
         return self._stay.copy(), self._window
 
 

@@ -36,7 +36,7 @@ class TwoHot(Module):
         hidden: units of the decoder's hidden layer.
 
     Raises:
-        ValueError: observations that are no symbols, or more of them than the code has pairs.
+        ValueError: observations that are no symbols, more of them than the code has pairs, or as many as units.
     """
 
     role = "lec"
@@ -63,6 +63,11 @@ class TwoHot(Module):
             raise ValueError(
                 f"{self.n} objects, but two of {units} units are {len(pairs)} pairs: give lec.units = {least} or more, "
                 f"or a world of at most {len(pairs)} objects"
+            )
+        if self.n == units:
+            raise ValueError(
+                f"{units} objects and {units} units: what a memory recalls could be an object or its code; give "
+                f"lec.units = {units + 1}"
             )
         if not filters or not all(0 < a < 1 for a in filters):
             raise ValueError(f"lec.filters is {list(filters)}: give rates between 0 and 1, one a frequency")
@@ -125,11 +130,13 @@ class TwoHot(Module):
         return writes, {"filtered": filtered}
 
     def recognise(self, x: Tensor, by_x: Tensor | None = None) -> Messages:
+        """How wrong `[B, 1]` memory is of what is seen, when asked by sight: `by_x` `[B, units]`, None = no memory."""
         with torch.no_grad():
             known = torch.zeros_like(x) if by_x is None else self._logits(by_x).softmax(-1)
             return {"lec/error": 0.5 * (x - known).square().sum(-1, keepdim=True)}
 
     def predict(self, x: Tensor, recalled_x: Tensor) -> Messages:
+        """From what was recalled before seeing: a code `[B, units]`, or symbols `[B, n]`."""
         logits = self._logits(recalled_x if recalled_x.shape[-1] == self.units else recalled_x @ self.table)
         predicted = logits.log_softmax(-1)
         return {
@@ -139,6 +146,7 @@ class TwoHot(Module):
         }
 
     def decode(self, x: Tensor, by_g: Tensor | None = None, by_p: Tensor | None = None) -> Messages:
+        """From what was recalled after seeing, `[B, units]` each."""
         writes: Messages = {}
         for name, recalled in (("by_g", by_g), ("by_p", by_p)):
             logits = torch.zeros_like(x) if recalled is None else self._logits(recalled)

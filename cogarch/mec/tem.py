@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from cogarch.module import Messages, Module, Read, Signal, State, Step
+from cogarch.module import Messages, Module, Read, Share, Signal, State, Step
 
 MODULES = (30, 30, 24, 18, 18)
 
@@ -57,7 +57,7 @@ class TEM(Module):
         hierarchical: bool = True,
         sigma: Literal["bounded", "exp"] = "bounded",
         still: Literal["kept", "learned"] = "kept",
-        gate: float = 1.0,
+        gate: Share = 1.0,
     ) -> None:
         super().__init__()
         if not modules or min(modules) < 1:
@@ -110,6 +110,7 @@ class TEM(Module):
         }
 
     def move(self, state: State, action: Tensor, bump: Tensor) -> tuple[Messages, State]:
+        """Along the action `[B, 1]`, unless it was refused."""
         g = state["g"]
         stays = (action < 0) | bump  # [B, 1]
         taken = torch.where(stays, self.actions, action)  # the last row of `matrices` is standing still
@@ -124,6 +125,7 @@ class TEM(Module):
     def correct(
         self, state: State, g_path: Tensor, recalled_g: Tensor | None = None, error: Tensor | None = None
     ) -> tuple[Messages, State]:
+        """Towards what memory recalls, `[B, n_g]`, and no further where it was wrong of what is seen (`[B, 1]`)."""
         g = g_path
         if recalled_g is not None:
             by_sight = self.memory_g(recalled_g.index_select(1, self.recalled))

@@ -127,7 +127,11 @@ def test_the_demo_shows_it_all(
         for topic in ("mec.g", "hc.p"):
             for kind in ("png", "svg", "pdf"):
                 assert (tmp_path / life / "figures" / topic / f"{topic}.{kind}").exists()
+    for life in ("tem_t", "tem"):
+        assert (tmp_path / life / "figures" / "mec.g" / "mec.g.png").exists()
     page = (tmp_path / "first_light.svg").read_text()
+    assert "MEC structural cells (TEM) in a square 7 wide" in page
+    assert "MEC structural cells (TEM-t) in a square 10 wide" in page
     assert "HC place cells (memory slots) in MiniGrid-FourRooms-v0" in page
     assert "MEC grid cells (by construction)" in page
 

@@ -115,6 +115,11 @@ def test_curves_are_drawn_over_seeds(name: str, small: Callable[..., list[dict[s
         assert {row["code"] for row in rows} == {"rotor hexagonal", "rotor hexagonal, untrained"}
 
 
+def test_curves_are_also_of_worlds_without_directions(small: Callable[..., list[dict[str, object]]]) -> None:
+    rows = small("links", env="cogarch/FamilyTree-v0", only="rotor", seeds=1)
+    assert [row["learned"] for row in rows[::5]] == [True, False] and "accuracy_std" not in rows[0]
+
+
 def test_structures_are_scored_world_by_world(small: Callable[..., list[dict[str, object]]]) -> None:
     rows = small("structures", env="cogarch/Cayley-v0", only="rotor", seeds=1)
     assert [row["options"] for row in rows] == ["torus", "dihedral", "symmetric"]
@@ -122,6 +127,8 @@ def test_structures_are_scored_world_by_world(small: Callable[..., list[dict[str
     assert {path.name for path in codes.TRAINED.iterdir()} == {
         f"learner-Cayley-v0-{group}-20-0" for group in ("torus", "dihedral", "symmetric")
     }
+    (tem,) = small("structures", env="cogarch/FamilyTree-v0", only="TEM", seeds=1)
+    assert tem["code"] == "TEM, preset quick" and tem["one_training"]
     with pytest.raises(ValueError, match="bench structures has no cogarch/Arena-v0; there is Square-v0, "):
         small("structures", env="cogarch/Arena-v0")
 
@@ -129,12 +136,9 @@ def test_structures_are_scored_world_by_world(small: Callable[..., list[dict[str
 def test_tem_is_scored_by_stage_and_along_its_training(
     small: Callable[..., list[dict[str, object]]], tmp_path: Path
 ) -> None:
-    both = small("tem", seeds=1, figure=tmp_path / "drawn")
-    assert {row["code"] for row in both} == {"TEM", "TEM, preset quick"}
-    for code, widths in (("TEM", "Square 5x5 to 7x7"), ("TEM, preset quick", "Square 5x5")):
-        rows = [row for row in both if row["code"] == code]
-        stages = [row for row in rows if row["window"] != "training"]
-        assert [row["train_updates"] for row in stages] == [0, 2, 4, 6, 8, 10, 12, 14, 20]
-        along = [row for row in rows if row["window"] == "training"]
-        assert [(row["train_updates"], row["env"]) for row in along] == [(200, widths)]
+    rows = small("tem", seeds=1, only="quick", figure=tmp_path / "drawn")
+    stages = [row for row in rows if row["window"] != "training"]
+    assert [row["train_updates"] for row in stages] == [0, 2, 4, 6, 8, 10, 12, 14, 20]
+    along = [row for row in rows if row["window"] == "training"]
+    assert [(row["train_updates"], row["env"]) for row in along] == [(200, "Square 5x5")]
     assert (tmp_path / "drawn.png").exists()

@@ -14,9 +14,11 @@ import agents
 import envs
 from cogarch import Agent
 from cogarch.bench import bench, remapping
+from cogarch.bench.recorded import recorded
 from cogarch.bench.remapping import TOPICS, alike
 from cogarch.config import save_weights
-from cogarch.run import contracts
+from cogarch.learning import zero_shot
+from cogarch.run import contracts, heard
 from envs import policies
 
 KEYS = "agent env topic pairs correlation chance structure grid_at_place grid_at_place_permuted"
@@ -117,13 +119,13 @@ def test_what_is_recorded_is_what_ticking_says(monkeypatch: pytest.MonkeyPatch) 
     agent = small("explorer")
     world = envs.make("Square-v0", 2, width=4)
     walk = policies.walk(world, "drifting", 90, world_seeds=[3, 4], policy_seed=0)
-    monkeypatch.setattr(remapping, "PIECE", 17)
-    found = remapping._recorded(agent.build(contracts(world), batch=2), walk, 30)
+    monkeypatch.setattr(zero_shot, "PIECE", 17)
+    found = recorded(agent.build(contracts(world), batch=2), walk, TOPICS, 30)
     bus = agent.build(contracts(world), batch=2)
     ticked: dict[str, list[Any]] = {topic: [] for topic in TOPICS}
-    heard = remapping.hear({name: x for name, x in walk.items() if name not in ("node", "place", "heading")})
+    messages = heard(walk)
     for t in range(90):
-        said = bus.tick({topic: x[t] for topic, x in heard.items()})
+        said = bus.tick({topic: x[t] for topic, x in messages.items()})
         for topic in TOPICS:
             ticked[topic].append(said[topic].detach().numpy())
     for topic in TOPICS:

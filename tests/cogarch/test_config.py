@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -362,6 +363,17 @@ def test_files_that_are_no_weights(tmp_path: Path) -> None:
     save_tensors(path, {"net.0.weight": torch.ones(2)}, {})
     with pytest.raises(FileError, match=r"'net\.0\.weight' is \[2\] in the file and missing in the agent"):
         load_weights(bus, path)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:
+    bus, path = agent(tmp_path).build(env()), tmp_path / "w.safetensors"
+    weights = {name: tensor.clone() for name, tensor in bus.parts.state_dict().items()}
+    name = next(iter(weights))
+    weights[name].view(-1)[0] = torch.nan
+    save_tensors(path, weights, {})
+    with pytest.raises(FileError, match=rf"'{re.escape(name)}' holds numbers that are not finite"):
+        load_weights(bus, path)
+    assert all(bool(tensor.isfinite().all()) for tensor in bus.parts.state_dict().values())
 
 
 def test_presets_are_other_ways_to_be_trained() -> None:

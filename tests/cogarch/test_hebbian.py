@@ -121,7 +121,12 @@ def test_a_matrix_is_a_memory_that_says_what_it_does_not_honour() -> None:
     cue = pattern * torch.tensor([1.0, 0, 1, 1, 1, 0])
     completed = memory.read(state, cue)
     assert ((completed.value > 0.5) == (pattern > 0)).all()
-    assert (memory.read(empty, cue).value < cue + 1e-6).all()
+    assert (completed.novelty < 0.5).all() and not memory.read(state, cue, steps=1).converged.any()
+    unknown = memory.read(empty, cue)
+    assert not unknown.value.any() and (unknown.novelty == 1).all()
+    for steps in (0, 6, -1):
+        with pytest.raises(ValueError, match="made for 1 to 5"):
+            memory.read(state, cue, steps=steps)
     assert memory.usage(state).items.tolist() == [2, 2] and memory.usage(state).capacity is None
     torch.testing.assert_close(memory.matrix(memory.decay(state, 0.5)), 0.5 * memory.matrix(state))
     assert not memory.matrix(memory.reset(state, torch.tensor([True, False])))[0].any()
@@ -133,6 +138,18 @@ def test_a_matrix_is_a_memory_that_says_what_it_does_not_honour() -> None:
     ):
         with pytest.raises(Unsupported, match="spec"):
             refused()
+
+
+@pytest.mark.parametrize("kind", [HebbianMatrix, PlainMatrix])
+def test_a_row_with_a_nan_is_new_when_it_is_reset(kind: type[HebbianMatrix]) -> None:
+    memory = kind((4,), (1, 1), window=2)
+    state = memory.init(2)
+    for _ in range(3):  # one of them folded
+        state = memory.write(state, torch.tensor([[torch.nan, 1, 1, 1], [1, 0, 1, 0]]))
+    kept = memory.matrix(state)[1]
+    state = memory.reset(state, torch.tensor([True, False]))
+    assert not memory.matrix(state)[0].any() and torch.equal(memory.matrix(state)[1], kept)
+    assert memory.settle(state, torch.ones(2, 1, 4)).isfinite().all()
 
 
 # --- the module -------------------------------------------------------------------------------------------------------

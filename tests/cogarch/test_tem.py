@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ import envs
 from cogarch.bus import Bus
 from cogarch.check import example_contracts
 from cogarch.config import Agent, Schedule
+from cogarch.folder import RunFolder
+from cogarch.learning.train import resume, train
 from cogarch.lec.two_hot import TwoHot
 from cogarch.mec.tem import TEM, BlockLinear
 from cogarch.module import Messages, Signal
@@ -159,8 +162,8 @@ def test_each_object_has_two_of_the_units_of_its_own() -> None:
 
 
 def test_filters_and_weights_by_hand() -> None:
-    module = TwoHot(observed(3), units=3, filters=[0.5, 0.1])
-    seen = torch.tensor([0, 0, 2])[:, None, None]
+    module = TwoHot(observed(2), units=3, filters=[0.5, 0.1])
+    seen = torch.tensor([0, 0, 1])[:, None, None]
     said, _ = module.filter(module.init(1), seen)
     x = module.table[seen[:, 0, 0]].double().detach().numpy()
     for f, rate in enumerate((0.5, 0.1)):
@@ -180,7 +183,6 @@ def test_filters_and_weights_by_hand() -> None:
 
 def test_modules_are_kept_apart_and_move_by_lower_frequencies_only() -> None:
     layer = BlockLinear([2, 3], [4, 1])
-    layer.weight.grad = None
     layer(torch.randn(5, 5)).sum().backward()  # type: ignore[no-untyped-call]
     own = torch.block_diag(torch.ones(4, 2), torch.ones(1, 3))  # type: ignore[no-untyped-call]
     assert layer.weight.grad is not None
@@ -225,6 +227,25 @@ def test_correction_is_the_mean_weighted_by_precision_and_stays_out_where_the_ga
         TEM(example_contracts(), modules=[3, 0])
 
 
+@pytest.mark.parametrize("sigma", ["bounded", "exp"])
+def test_bounded_heads_of_sigma_stay_finite_and_teach_nothing_to_what_they_read(
+    sigma: Literal["bounded", "exp"],
+) -> None:
+    code, bounded = TEM(example_contracts(), modules=[6, 3], sigma=sigma), sigma == "bounded"
+    g, error = torch.rand(1, 9, requires_grad=True), torch.tensor([[0.3]], requires_grad=True)
+    state = {"g": g, "sigma": code.init(1)["sigma"], "lived": torch.tensor([[True]])}
+    _, after = code.move(state, torch.tensor([[1]]), torch.tensor([[False]]))
+    said, _ = code.correct(code.init(1), torch.rand(1, 9), torch.rand(1, 9), error)
+    for heard, of in ((after["sigma"], g), (said["mec/g"], error)):
+        (grad,) = torch.autograd.grad(heard.sum(), of, allow_unused=True)
+        assert (grad is None) == bounded
+    with torch.no_grad():
+        for head in (code.path_sigma, code.memory_sigma):
+            head[-1].bias.fill_(99.0)
+        _, after = code.move(state, torch.tensor([[1]]), torch.tensor([[False]]))
+    assert bool(after["sigma"].isfinite().all()) == bounded
+
+
 # --- the agent --------------------------------------------------------------------------------------------------------
 
 
@@ -249,9 +270,34 @@ def test_parts_of_tem_fit_the_others_alternatives() -> None:
         assert said["lec/x_predicted"].isfinite().all()
 
 
-def test_more_objects_than_the_code_tells_apart_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("role", "use", "settings", "left"),
+    [
+        ("hc", "modern_hopfield", {}, "loss/p_by_g, loss/p_by_x, loss/p_size"),
+        ("lec", "one_hot", {}, "loss/prediction_by_g, loss/prediction_by_p"),
+        ("mec", "recurrent", {"lec": {"filters": [0.5]}}, "loss/g, loss/g_size"),
+    ],
+)
+def test_tem_is_trained_with_the_others_alternatives(
+    role: str, use: str, settings: dict[str, Any], left: str, tmp_path: Path
+) -> None:
+    agent, console = agents.load("tem"), tiny.quiet()
+    agent = agent.change("mec", modules=[9, 6]).change("lec", filters=[0.9, 0.1], hidden=8).swap(role, use)
+    for other, changed in settings.items():
+        agent = agent.change(other, **changed)
+    agent = agent.train_with(updates=2, batch=2, steps=5, walk=[5, 10])
+    folder = train(agent, out=tmp_path / "run", console=console)
+    assert f"left out, with the module that wrote them: {left}" in " ".join(tiny.said(console).split())
+    assert folder.config["status"] == "done" and folder.agent.swapped == (role,)
+    assert not set(left.split(", ")) & folder.agent.training.losses.keys()
+    assert resume(RunFolder.open(folder.path), console).config["status"] == "done"
+
+
+def test_objects_that_the_code_does_not_tell_apart_are_refused() -> None:
     with pytest.raises(ValueError, match=r"give lec.units = 11"):
         build(agents.load("tem"), objects=50)
+    with pytest.raises(ValueError, match=r"10 objects and 10 units: .* give lec.units = 11"):
+        build(agents.load("tem"), objects=10)
 
 
 def test_schedules() -> None:
@@ -261,4 +307,7 @@ def test_schedules() -> None:
     for n in (0, 1000, 4000, 20000):  # the learning rate of the reference
         assert half.at(n) == pytest.approx(8e-5 + (9.4e-4 - 8e-5) * 0.5 ** (n / 4000))
     gate = Schedule(start=0.0, end=1.0, over=200, middle=400, kind="sigmoid")
+    assert gate.at(0) == pytest.approx(1 / (1 + np.exp(2))) and Schedule(
+        start=0, end=1, over=1, middle=9999, kind="sigmoid"
+    ).at(0) == pytest.approx(0)
     assert gate.at(400) == 0.5 and gate.at(600) == pytest.approx(1 / (1 + np.exp(-1)))

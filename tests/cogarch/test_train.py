@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import errno
 import json
@@ -18,13 +19,15 @@ import torch
 from safetensors.torch import load_file
 
 import agents
+import envs
 from cogarch import files
 from cogarch.config import Agent, Schedule
 from cogarch.folder import RunFolder
-from cogarch.learning.backprop import Diverged
+from cogarch.learning.backprop import Diverged, update
 from cogarch.learning.train import TIME_COLUMNS, resume, train
+from cogarch.learning.walks import batches
 from cogarch.learning.zero_shot import evaluate
-from cogarch.run import run
+from cogarch.run import contracts, run
 from envs import policies
 
 SAVE = 6
@@ -369,6 +372,29 @@ def test_a_training_of_agents_that_stay_is_resumed_where_it_stopped(tmp_path: Pa
     resumed = resume(RunFolder.open(stopped.path), tiny.quiet())
     one, other = (load_file(folder.path / "weights.safetensors") for folder in (unbroken, resumed))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_schedule_out_of_the_range_of_its_setting_is_refused(tmp_path: Path) -> None:
+    for name, end in (("hc.eta", 7.0), ("mec.gate", 5.0)):
+        agent = agents.load("tem").train_with(schedules={name: {"start": 0.1, "end": end, "over": 2}})
+        with pytest.raises(ValueError, match=name.partition(".")[2]):
+            train(agent, out=tmp_path / "run", console=tiny.quiet())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("largest", [None, 1e-3])
+def test_each_gradient_is_clipped_apart(largest: float | None) -> None:
+    agent = agents.load("tem").change("mec", modules=[6, 3]).change("lec", filters=[0.9, 0.1], hidden=8)
+    agent = agent.train_with(batch=2, steps=5, walk=[5, 10], clip_each=largest, clip=1e9)
+    with contextlib.closing(envs.make("Square-v0", 1, width=3)) as world:
+        bus = agent.build(contracts(world), batch=2, learning=True)
+    weights = [p for p in bus.parts.parameters() if p.requires_grad]
+    batch = next(batches(agent, "Square-v0", {"width": 3}, 0, 0, 1))
+    optimiser = torch.optim.SGD(weights, lr=0.0)
+    row = update(bus, optimiser, batch, agent.training, weights, 0, True)
+    norms = torch.stack([p.grad.norm() for p in weights if p.grad is not None])
+    assert bool((norms <= 1.01e-3).all()) == (largest is not None)
+    assert row["gradient_norm"] == pytest.approx(float(norms.norm()), rel=1e-3)
 
 
 def test_schedules_of_nothing_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogarch.config import Agent
+from cogarch.config import Agent, Schedule
 from cogarch.learning import walks
 from cogarch.learning.backprop import Batch
 from cogarch.learning.walks import batches
@@ -53,6 +53,20 @@ def test_loss_counts_at_visited_places_alone_unless_told() -> None:
 
 def staying(**settings: Any) -> Agent:
     return tiny.learner(**{"steps": 5, "walk": (10, 30), "updates": 12, **settings})
+
+
+def test_stays_grow_shorter_where_that_is_scheduled() -> None:
+    agent = staying(walk=(20, 20), updates=40, schedules={"walk": Schedule(start=20.0, end=-10.0, over=20)})
+    made = list(batches(agent, "Square-v0", {"width": 4}, 3, 0, 40))
+    again = list(batches(agent, "Square-v0", {"width": 4}, 3, 25, 40))
+    for part, whole in zip(again, made[25:], strict=True):
+        assert all(torch.equal(part.walk[topic], whole.walk[topic]) for topic in whole.walk)
+    start = torch.stack([batch.walk["env/start"][0, :, 0] for batch in made])  # [update, B]
+    for row in range(start.shape[1]):
+        begun = start[:, row].nonzero().flatten().tolist()
+        for update, stay in zip(begun[1:], np.diff(begun)[1:], strict=False):  # the first one is cut
+            more = 20.0 - 30.0 * min(1.0, update / 20)
+            assert stay == max(1, 4 + round(more / 5))
 
 
 def test_agents_stay_in_a_world_over_many_updates() -> None:
