@@ -96,12 +96,13 @@ def _scores(agent: Agent, env: str | None, seed: int, quick: bool) -> list[Row]:
 def _page(rows: Sequence[Row]) -> PaperFigure:
     """A panel without noise, of all codes, and one with noise, of those that are moved by what the body felt."""
     widest = [row for row in rows if row["env"] == _where(None, DRAWN)] or rows
-    noises = sorted({row["motion_noise"] for row in widest})
+    quiet = [row for row in widest if not row["motion_noise"]]
+    noisy = [row for row in widest if row["motion_noise"] and row["regime"] == GIVEN]
+    parts = [part for part in (quiet, noisy) if part]
     colours = {code: f"C{i}" for i, code in enumerate(dict.fromkeys(_key(row)[:2] for row in widest))}
-    page = PaperFigure(figsize=(3 * len(noises) + 2.2, 2.6), layout="constrained")
-    panels = page.subplots(1, len(noises), squeeze=False, sharey=True)[0]
-    for ax, noise in zip(panels, noises, strict=True):
-        shown = [row for row in widest if row["motion_noise"] == noise and (not noise or row["regime"] == GIVEN)]
+    page = PaperFigure(figsize=(3 * len(parts) + 2.2, 2.6), layout="constrained")
+    panels = page.subplots(1, len(parts), squeeze=False, sharey=True)[0]
+    for ax, shown in zip(panels, parts, strict=True):
         for code, colour in colours.items():
             for learned, style in ((True, "o-"), (False, "--")):
                 own = [row for row in shown if _key(row)[:2] == code and row["learned"] == learned]
@@ -111,6 +112,7 @@ def _page(rows: Sequence[Row]) -> PaperFigure:
         first = [row for row in shown if _key(row)[:2] == _key(shown[0])[:2] and row["learned"] == shown[0]["learned"]]
         ax.plot([row["frequent"] for row in first], ":", lw=0.8, color=GREY, label="most frequent object")
         ax.plot([], ls="--", color=GREY, label="the same, untrained")
+        noise = first[0]["motion_noise"]
         title = f"{first[0]['env']}" + (f", noise {noise} cells a step" if noise else "")
         finish(ax, [str(row["window"]) for row in first], "ticks of the walk", title)
         ax.tick_params(axis="x", labelsize=6)
