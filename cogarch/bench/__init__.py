@@ -14,7 +14,7 @@ from cogarch.wiring import nearest
 from envs import full_id
 
 BENCHES = {
-    "zero-shot": 5,  # what a map predicts at known places entered by new ways, by window of the walk
+    "zero-shot": 3,  # what a map predicts at known places entered by new ways, by window of the walk
     "remapping": 5,  # what of a code carries over to a world of other objects, and what remaps
     "recall": 5,  # what is recalled of places unvisited for 1e3, 1e4 and 1e5 steps
     "structures": 3,  # who learns what: every structural code on worlds of many structures
