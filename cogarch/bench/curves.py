@@ -19,7 +19,7 @@ from analysis.style import GREY, STYLE, PaperFigure, save_figure
 from cogarch.bench.codes import LEARNER, LSTM, TEM, TEM_T, Code, usual
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
-from cogarch.learning.zero_shot import Bools, Ints, Judged, judge
+from cogarch.learning.zero_shot import Bools, Ints, Judged, first_world, judge
 
 SQUARE = "cogarch/Square-v0"
 WIDTH = 7
@@ -42,7 +42,7 @@ def lives(agent: Agent, env: str | None, seed: int, quick: bool) -> Judged:
         together=4 if quick else 16,
         steps=128 if quick else 512,
         seed=seed,
-        world_seed=10_000 + 100 * seed,
+        world_seed=first_world(seed),
     )
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 import envs
 from cogarch.bench.codes import LEARNER, LSTM, TEM_QUICK, TEM_T, TEM_T_FREE, chosen
 from cogarch.bench.report import Row, over_seeds
-from cogarch.learning.zero_shot import Bools, Ints, Judged, accuracy, judge, most_frequent, view_ids
+from cogarch.learning.zero_shot import Bools, Ints, Judged, accuracy, first_world, judge, most_frequent, view_ids
 from envs import policies
 
 WORLDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -79,7 +79,7 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
                         together=16,
                         steps=128 if quick else 512,
                         seed=seed,
-                        world_seed=10_000 + 100 * seed,
+                        world_seed=first_world(seed),
                     )
                     found[learned].append(label | {"env": name, "options": _text(options)} | score(said))
             untrained, row = (over_seeds(part, FIGURES, ("events", "events_known")) for part in found.values())

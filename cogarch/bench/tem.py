@@ -13,7 +13,7 @@ from rich.console import Console
 from analysis.style import GREY, STYLE, PaperFigure, save_figure
 from cogarch.bench.codes import STAGES, TEM, TEM_QUICK, Code, chosen
 from cogarch.bench.report import Row, over_seeds
-from cogarch.learning.zero_shot import evaluate
+from cogarch.learning.zero_shot import evaluate, first_world
 
 WIDTHS = (5, 6, 7)
 WINDOWS = ((0, 100), (100, 300), (300, 1000))
@@ -72,7 +72,7 @@ def _scores(code: Code, seed: int, eighths: int, quick: bool, console: Console) 
             together=16,
             steps=WINDOWS[0][1] if quick else WINDOWS[-1][1],
             seed=seed,
-            world_seed=10_000 + 100 * seed,
+            world_seed=first_world(seed),
             windows=WINDOWS,
         )
         rows += [label | row for row in found]

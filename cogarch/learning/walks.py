@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import envs
 from cogarch.config import Agent, Training
 from cogarch.learning.backprop import Batch
-from cogarch.learning.zero_shot import events_of
+from cogarch.learning.zero_shot import PER_SEED, events_of
 from cogarch.module import Messages
 from cogarch.run import heard
 from envs import policies
@@ -24,7 +24,6 @@ from envs.world import World
 TRAINING_WORLDS = 1000
 """World seeds below this train, and only these."""
 WALKERS = 1600  # walked at once: a step of a thousand worlds costs little more than one of a few
-_PER_SEED = 1_000_003  # policy seeds of one training seed
 
 
 def batches(agent: Agent, world: str, options: Mapping[str, Any], seed: int, first: int, last: int) -> Iterator[Batch]:
@@ -43,7 +42,7 @@ def _fresh(
     with contextlib.closing(envs.make(world, rows, **options)) as env:
         for b in range(first // block, -(-last // block)):
             world_seeds = [(b * rows + row) % TRAINING_WORLDS for row in range(rows)]
-            walk = _Walk.make(env, setup, setup.steps, world_seeds, seed * _PER_SEED + b)
+            walk = _Walk.make(env, setup, setup.steps, world_seeds, seed * PER_SEED + b)
             for i in range(max(first - b * block, 0), min(last - b * block, block)):
                 yield walk.part(slice(0, setup.steps), slice(i * setup.batch, (i + 1) * setup.batch))
 
@@ -62,7 +61,7 @@ def _staying(
             for k in sorted(set(stay.tolist()) - held.keys()):
                 world_seeds = [(k * setup.batch + row) % TRAINING_WORLDS for row in range(setup.batch)]
                 ticks = windows.longest(k) * setup.steps
-                held[k] = _Walk.make(env, setup, ticks, world_seeds, seed * _PER_SEED + k)
+                held[k] = _Walk.make(env, setup, ticks, world_seeds, seed * PER_SEED + k)
             for k in held.keys() - set(stay.tolist()):
                 del held[k]
             own = [

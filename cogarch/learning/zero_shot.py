@@ -30,6 +30,13 @@ Ints = NDArray[np.int64]
 
 WINDOWS = ((0, 512), (512, 1024), (1024, 2048), (2048, 4096))
 WANTED = ("lec/x", "lec/x_predicted")
+PER_SEED = 1_000_003
+"""Policy seeds of one seed."""
+
+
+def first_world(seed: int) -> int:
+    """The first of the worlds in which that seed of a bench scores; 100 of them are its own."""
+    return SCORING_SEED + 100 * seed
 
 
 def first_time(ids: Ints) -> Bools:
@@ -192,7 +199,7 @@ def judge(
         world = envs.make(env, n, **(options or {}))
         seeds = range(world_seed + first, world_seed + first + n)
         walk = policies.walk(
-            world, policy or policies.usual(world), steps, world_seeds=seeds, policy_seed=seed * 1_000_003 + first
+            world, policy or policies.usual(world), steps, world_seeds=seeds, policy_seed=seed * PER_SEED + first
         )
         found, compositions = events_of(world, walk), getattr(world, "compositions", None)
         bus = _holding(agent, steps).build(contracts(world), batch=n, seed=seed)

@@ -128,7 +128,6 @@ def test_a_rotor_reads_its_error_from_the_codes(settings: dict[str, Any], unit: 
             here["heading"] = (there["heading"] + 0.2) % (2 * math.pi)
         recalled = code._speak(there["phase"], there["heading"])["mec/g"]
         path = code._speak(here["phase"], here["heading"])["mec/g"]
-        path = code._speak(here["phase"], here["heading"])["mec/g"]
         said, state = code.correct(here, path, recalled, torch.ones(64, 1))
         left = (state["phase"] - there["phase"] + math.pi) % (2 * math.pi) - math.pi
         error = left @ torch.linalg.pinv(code._wave_vectors()).T
