@@ -77,14 +77,14 @@ def draw(rows: Sequence[Row], figure: Path, axis: str, title: str, beside: Mappi
 
 
 def _page(rows: Sequence[Row], axis: str, title: str, beside: Mapping[str, str]) -> PaperFigure:
-    page = PaperFigure(figsize=(4.4, 2.4), layout="constrained")
+    first = [row for row in rows if row["code"] == rows[0]["code"]]
+    page = PaperFigure(figsize=(2 + 0.46 * len(first), 2.4), layout="constrained")
     ax = page.subplots()
     names = list(dict.fromkeys(str(row["code"]).removesuffix(", untrained") for row in rows))
     for i, name in enumerate(names):
         for label, style in ((name, "o-"), (f"{name}, untrained", "--")):
             own = [row for row in rows if row["code"] == label]
             line(ax, own, "accuracy", style, color=f"C{i}", label=label if style == "o-" else None)
-    first = [row for row in rows if row["code"] == rows[0]["code"]]
     for style, (column, label) in zip(("-.", ":"), beside.items(), strict=True):
         ax.plot([row[column] for row in first], ls=style, lw=0.8, color=GREY, label=label)
     ax.plot([], ls="--", color=GREY, label="the same, untrained")
@@ -102,7 +102,7 @@ def line(ax: Axes, rows: Sequence[Row], column: str, style: str, **kwargs: Any) 
 def finish(ax: Axes, bins: Sequence[str], axis: str, title: str) -> None:
     """Axes as in all these figures."""
     ax.set(ylim=(0, 1.02), xlabel=axis, ylabel="accuracy before seeing", xticks=range(len(bins)))
-    ax.set_xticklabels(bins)
+    ax.set_xticklabels(bins, fontsize=6 if len(bins) > 5 else None)
     ax.set_title(title, loc="left")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -101,6 +101,7 @@ def _page(rows: Sequence[Row]) -> PaperFigure:
     page = PaperFigure(figsize=(3 * len(codes) + 0.6, 2.4), layout="constrained")
     for ax, code in zip(page.subplots(1, len(codes), squeeze=False, sharey=True)[0], codes, strict=True):
         _panel(ax, [row for row in rows if row["code"] == code], code)
+        ax.label_outer()
     return page
 
 

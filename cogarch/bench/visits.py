@@ -64,7 +64,7 @@ def _draw(rows: Sequence[Row], figure: Path) -> None:
 
 def _page(rows: Sequence[Row]) -> PaperFigure:
     codes = list(dict.fromkeys(row["code"] for row in rows))
-    page = PaperFigure(figsize=(2.2 * len(codes) + 0.8, 2.4), layout="constrained")
+    page = PaperFigure(figsize=(2.2 * len(codes) + 0.4, 2.9), layout="constrained")
     panels = page.subplots(1, len(codes), squeeze=False, sharey=True)[0]
     for ax, code in zip(panels, codes, strict=True):
         own = [row for row in rows if row["code"] == code]
@@ -75,5 +75,6 @@ def _page(rows: Sequence[Row]) -> PaperFigure:
             line(ax, part, "accuracy", "o-", color=colour, label=f"{stage:,} updates")
         ax.axhline(own[0]["chance"], color=GREY, ls=":", lw=0.8, label="chance")
         finish(ax, [str(n) for n in range(1, VISITS + 1)], "visit of the node", code)
-        ax.legend(frameon=False, fontsize=5, loc="lower right")
+        ax.legend(frameon=False, fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=2)
+        ax.label_outer()
     return page

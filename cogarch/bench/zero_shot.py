@@ -116,8 +116,8 @@ def _page(rows: Sequence[Row]) -> PaperFigure:
         title = f"{first[0]['env']}" + (f", noise {noise} cells a step" if noise else "")
         finish(ax, [str(row["window"]) for row in first], "ticks of the walk", title)
         ax.tick_params(axis="x", labelsize=6)
+        ax.label_outer()
         if ax is not panels[0]:
-            ax.set_ylabel("")
             ax.get_legend().remove()
     handles, labels = panels[0].get_legend_handles_labels()
     panels[0].get_legend().remove()
