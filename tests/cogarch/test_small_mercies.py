@@ -126,17 +126,22 @@ def test_any_memory_can_be_trained_whatever_the_executive_needs() -> None:
     assert not any(topic.startswith("executive/") for topic in bus.plan.topics)
 
 
-def test_a_training_of_a_bench_is_used_again_only_if_it_is_the_same(tmp_path: Path) -> None:
-    from cogarch.folder import RunFolder
+def test_a_training_of_a_bench_is_used_again_only_if_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codes, "TRAINED", tmp_path)
+    wanted = tiny.learner(updates=8)
 
-    wanted = tiny.learner(updates=1)
-    train(wanted, out=tmp_path / "run", keep_every=1, console=tiny.quiet())
-    folder = RunFolder.open(tmp_path / "run")
-    assert codes._same(folder, wanted, {}, 1)
-    assert codes._same(folder, wanted.swap("executive", "explorer", policy="uniform"), {}, 1)
-    assert not codes._same(folder, wanted.change("mec", cells=9), {}, 1)
-    assert not codes._same(folder, tiny.learner(updates=2), {}, 1)
-    assert not codes._same(folder, wanted, {"motion_noise": 0.05}, 1)
+    def trained(agent: Agent, **options: object) -> Path:
+        return codes.training(agent, None, 0, options, False, tiny.quiet()).path
+
+    path = trained(wanted)
+    written = (path / "weights.safetensors").stat().st_mtime_ns
+    assert trained(wanted) == trained(wanted.swap("executive", "explorer", policy="uniform")) == path
+    assert (path / "weights.safetensors").stat().st_mtime_ns == written
+    others = {trained(wanted.change("mec", cells=9)), trained(wanted.train_with(batch=5)), trained(wanted, width=3)}
+    others.add(codes.training(wanted, None, 1, {}, False, tiny.quiet()).path)
+    assert len(others | {path}) == 5
 
 
 def test_the_demo_removes_its_own_runs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
