@@ -31,7 +31,7 @@ LIVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 CELLS = (("mec/g", "grid60"), ("hc/p", "spatial_information"))
 """Topics whose cells are drawn, and the score that sorts them."""
-SAID = {"grid60": "grid score {:.2f}", "spatial_information": "{:.2f} bits/spike", "peak": "peak {:.2f}"}
+SAID = {"grid60": "grid score {:.2f}", "spatial_information": "{:.2f} bits/spike", "band": "band {:.2f}"}
 SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (("tem_t", {"width": 10}), ("tem", {"width": 7}))
 """Agents that live with the weights that they are shipped with, in squares; of them the structural cells are drawn."""
 
@@ -111,7 +111,7 @@ def _first_light(out: Path, rows: list[Row]) -> PaperFigure:
     left, right = halves
     _accuracy(left.subplots(), rows)
     drawn = [(name, env, *cells) for (name, env, _), cells in itertools.product(LIVES, CELLS)]
-    drawn += [(name, f"a square {options['width']} wide", "mec/g", "peak") for name, options in SHIPPED]
+    drawn += [(name, f"a square {options['width']} wide", "mec/g", "band") for name, options in SHIPPED]
     rooms: Any = right.subfigures(len(drawn), 1)
     for room, (name, env, topic, score) in zip(rooms, drawn, strict=True):
         cells = _cells(room.subplots(1, 8), RunFolder.open(out / name), topic, score)
@@ -130,7 +130,7 @@ def _accuracy(ax: Axes, rows: list[Row]) -> None:
     ax.set_xticklabels(windows, fontsize=8)
     ax.set_title(f"The unseen link, predicted\n(squares {WIDTH} wide, never trained on)", loc="left", fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 0.16))
+    ax.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.16))
 
 
 def _cells(axes: Any, life: RunFolder, topic: str, score: str) -> str:
