@@ -128,7 +128,9 @@ def _accuracy(ax: Axes, rows: list[Row]) -> None:
     ax.axhline(rows[0]["chance"], color="0.6", ls=":", label="chance")
     ax.set(ylim=(0, 1), ylabel="zero-shot accuracy", xlabel="window of the walk (ticks)", xticks=range(len(windows)))
     ax.set_xticklabels(windows, fontsize=8)
-    ax.set_title(f"The unseen link, predicted\n(squares {WIDTH} wide, never trained on)", loc="left", fontsize=10, pad=10)
+    ax.set_title(
+        f"The unseen link, predicted\n(squares {WIDTH} wide, never trained on)", loc="left", fontsize=10, pad=10
+    )
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 0.16))
 
