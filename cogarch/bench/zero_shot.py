@@ -20,6 +20,7 @@ WIDTHS = (8, 12, 20, 30)
 """Rotors train on widths 5 to 8, tem_t and the LSTM on 5 to 12; the worlds scored are others in any case."""
 NOISES = (0.0, 0.05)
 DRAWN = 20
+"""The width of which the figure is."""
 FIRST_STEPS = (0, 100)
 """A window of its own beside the others: as long as the walks of a training."""
 KINDS = ("", "_without_way_back", "_answerable")  # the last where moves compose
