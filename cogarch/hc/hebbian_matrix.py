@@ -28,10 +28,13 @@ class HebbianMatrix(nn.Module):
 
     Args:
         sizes: units of each block; a block receives from itself and from those after it.
-        counts: how many blocks still settle at each iteration.
+        counts: how many blocks still settle at each iteration, never more than at the one before.
         window: writes kept as vectors.
         kappa: what a unit keeps of itself in an iteration.
         eta, retain: the rate of a write, and what the matrix keeps of itself in it (lambda).
+
+    Raises:
+        ValueError: counts that rise, or of blocks that are not there.
     """
 
     spec = MemorySpec(
@@ -49,14 +52,16 @@ class HebbianMatrix(nn.Module):
         retain: float = 0.9999,
     ) -> None:
         super().__init__()
+        if list(counts) != sorted(counts, reverse=True) or not all(1 <= c <= len(sizes) for c in counts):
+            raise ValueError(f"counts are {list(counts)}: give 1 to {len(sizes)} blocks, never more than before")
         self.layout, self.counts = Blocks(sizes), tuple(counts)
         self.n, self.window, self.kappa = self.layout.n, window, kappa
         self.eta, self.retain = eta, retain
 
     def init(self, batch: int) -> State:
         """The blocks of the matrix, to be multiplied by `scale`; the window: `pre` and `post`, W of `[B, n]`, with
-        their `strength`, of which `used` hold something; what bounds the size of a weight: the `largest` of the matrix,
-        and the squares of the window by unit; `written` in all."""
+        their `strength`, of which `used` hold something; what bounds the size of a weight: the `largest` that any may
+        have been, and by unit the squares of what was written since that was known; `written` in all."""
         w, blank = self.window, torch.zeros(batch, self.n)
         return {
             "blocks": self.layout.empty(batch),
@@ -156,7 +161,7 @@ class HebbianMatrix(nn.Module):
 
         Unless it holds what is not finite, for 0 times that is no 0.
         """
-        if any(not bool(torch.isfinite(x).all()) for name in ("blocks", "pre", "post") for x in state[name]):
+        if any(not bool(torch.isfinite(x[rows]).all()) for name in ("blocks", "pre", "post") for x in state[name]):
             whole: State = where(rows, fresh | {"used": state["used"]}, state)
             return whole
         kept = {name: state[name] for name in ("blocks", "pre", "post", "used")}
@@ -173,7 +178,9 @@ class HebbianMatrix(nn.Module):
     def _within(self, state: State) -> State:
         """Fold the window where it is full, and the rows of which the last write takes a weight out of [-1, 1]."""
         full = self._used(state) == self.window
-        rows = torch.ones_like(state["largest"], dtype=torch.bool) if full else self._overflows(state)
+        rows = torch.ones_like(state["largest"], dtype=torch.bool)
+        if not full:
+            rows, state = self._overflows(state)
         if not bool(rows.any()):
             return state
         blocks = tuple(m.clamp(-1, 1) for m in self._folded(state))
@@ -186,20 +193,21 @@ class HebbianMatrix(nn.Module):
             return state | parted
         return state | folded | {"used": torch.zeros_like(state["used"])}
 
-    def _overflows(self, state: State) -> Tensor:
+    def _overflows(self, state: State) -> tuple[Tensor, State]:
         """Whether a weight of a row may be out of [-1, 1] now, `[B]`; none was, at any write since the row's last fold.
 
         The sum of |pre_i post_j| is at most the root of the product of the sums of their squares (Cauchy). Only where
-        that is not enough, the sums themselves are made.
+        that is not enough, the sums themselves are made, and what is written later counts from them.
         """
         pre, post = (state[name].amax(-1) for name in ("pre_squares", "post_squares"))
         rows: Tensor = state["largest"] + (pre * post).sqrt() > 1
         if not bool(rows.any()):
-            return rows
+            return rows, state
         with torch.no_grad():
             sizes = tree_map(torch.abs, {name: state[name] for name in ("blocks", "pre", "post")})
-            bound = torch.stack([m.flatten(1).amax(-1) for m in self._folded(state | sizes)]).amax(0)
-        return rows & (bound > 1)
+            largest = torch.stack([m.flatten(1).amax(-1) for m in self._folded(state | sizes)]).amax(0)
+        squares = {name: torch.zeros_like(state[name]) for name in ("pre_squares", "post_squares")}
+        return largest > 1, state | squares | {"largest": largest}
 
     def _folded(self, state: State) -> tuple[Tensor, ...]:
         used = self._used(state)

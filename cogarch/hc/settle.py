@@ -28,8 +28,7 @@ class Blocks:
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
-        self.n, self.width = sum(sizes), max(sizes)
-        self.ends = tuple(accumulate(sizes))
+        self.n, self.ends = sum(sizes), tuple(accumulate(sizes))
         self.starts = (0, *self.ends[:-1])
         self.spans = tuple(zip(self.starts, self.ends, strict=True))
 
@@ -48,35 +47,13 @@ class Blocks:
         """`[B, n, n]`."""
         return torch.cat([F.pad(m, (0, 0, a, 0)) for m, a in zip(blocks, self.starts, strict=True)], -1)
 
-    def spread(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors `[B, m, n]` as `[B, F m, n]` each, such that their outer products summed are those where blocks are:
-        for each block, what of `pre` it receives from, and what of `post` it is."""
-        if len(self) == 1:
-            return pre, post
-        heard, own = self._masks(pre)
-        return (pre[:, None] * heard).flatten(1, 2), (post[:, None] * own).flatten(1, 2)
-
-    def gather(self, pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient of what was spread, `[B, F m, n]` each, as that of the vectors `[B, m, n]`."""
-        if len(self) == 1:
-            return pre, post
-        heard, own = self._masks(pre)
-        pre, post = (x.view(len(x), len(self), -1, self.n) for x in (pre, post))
-        return (pre * heard).sum(1), (post * own).sum(1)
-
-    def _masks(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        unit = torch.arange(self.n, device=like.device)
-        start, end = (torch.tensor(ends, device=like.device)[:, None, None] for ends in (self.starts, self.ends))
-        heard = unit >= start  # [F, 1, n]
-        return heard.to(like.dtype), (heard & (unit < end)).to(like.dtype)
-
 
 class Settle(torch.autograd.Function):
     """`h <- rectify(kappa h + h M)`, begun at `rectify(query)`, for M = scale * blocks + sum of strength * pre x post.
 
-    `counts` are the blocks that still change at each iteration: a low frequency settles in fewer. Of the gradient, what
-    goes through the matrix is `dz M'`; that of the vectors is gathered over all iterations in two products. The
-    gradient of the blocks themselves is made only where they ask for it.
+    `counts` are the blocks that still change at each iteration, no more than at the one before: a low frequency settles
+    in fewer. Of the gradient, what goes through the matrix is `dz M'`; that of the vectors is gathered over all
+    iterations in two products a block. The gradient of the blocks themselves is made only where they ask for it.
     """
 
     @staticmethod
@@ -93,31 +70,27 @@ class Settle(torch.autograd.Function):
         """query `[B, Q, n]`, scale `[B]`, strength `[B, m]`; rest: the blocks, m of pre and m of post `[B, n]`."""
         f, m, n = len(layout), strength.shape[1], layout.n
         blocks, scale = rest[:f], scale[:, None, None]
-        h = rectify(query)
         window: tuple[Tensor, ...] = ()
         if m:
-            pre, post = torch.stack(rest[f : f + m], 1), torch.stack(rest[f + m :], 1) * strength[..., None]
-            window = pre, post = layout.spread(pre, post)
-            heard = pre.mT
-        trace, driven, scores = [], [], []
+            window = pre, post = torch.stack(rest[f : f + m], 1), torch.stack(rest[f + m :], 1) * strength[..., None]
+        h = rectify(query)
+        trace, driven = [], []
+        scores: list[list[Tensor]] = [[] for _ in blocks]  # of each block, at each iteration `[B, Q, m]`
         for count in counts:
-            end = layout.ends[count - 1]
-            scaled = h * scale
-            parts = [
-                torch.baddbmm(h.narrow(2, a, b - a), scaled.narrow(2, a, n - a), block, beta=kappa)
-                for (a, b), block in zip(layout.spans[:count], blocks, strict=False)
-            ]
+            end, scaled, parts = layout.ends[count - 1], h * scale, []
+            for i, (a, b) in enumerate(layout.spans[:count]):
+                z = torch.baddbmm(h[..., a:b], scaled[..., a:], blocks[i], beta=kappa)
+                if m:
+                    scores[i].append(torch.bmm(h[..., a:], pre[..., a:].mT))
+                    z.baddbmm_(scores[i][-1], post[..., a:b])
+                parts.append(z)
             z = parts[0] if count == 1 else torch.cat(parts, -1)
-            if m:
-                few = count * m
-                score = torch.bmm(h, heard.narrow(2, 0, few))  # [B, Q, count m]
-                z.baddbmm_(score, post.narrow(1, 0, few).narrow(2, 0, end))
-                scores.append(F.pad(score, (0, (f - count) * m)))
             trace.append(h)
             driven.append(z)
             new = rectify(z)
-            h = new if end == n else torch.cat([new, h.narrow(2, end, n - end)], -1)
-        ctx.save_for_backward(query, scale, strength, *window, *driven, *trace, *scores, *blocks)
+            h = new if end == n else torch.cat([new, h[..., end:]], -1)
+        flat = [score for of_block in scores for score in of_block]
+        ctx.save_for_backward(query, scale, strength, *window, *driven, *trace, *flat, *blocks)
         ctx.layout, ctx.counts, ctx.kappa = layout, counts, kappa
         return h
 
@@ -128,38 +101,39 @@ class Settle(torch.autograd.Function):
         query, scale, strength, *saved = ctx.saved_tensors
         m = strength.shape[1]
         pre, post, *saved = saved if m else (None, None, *saved)
-        driven, trace, scores, blocks = (
-            saved[:steps], saved[steps : 2 * steps], saved[2 * steps : len(saved) - f], saved[len(saved) - f :]
+        driven, trace, flat, blocks = (
+            saved[:steps], saved[steps : 2 * steps], iter(saved[2 * steps : len(saved) - f]), saved[len(saved) - f :]
         )  # fmt: skip
-        dzs, to_scores = [], []  # of each iteration, last first
-        for i in reversed(range(steps)):
-            count, end = counts[i], layout.ends[counts[i] - 1]
-            dz = _unrectify(dh if end == n else dh.narrow(2, 0, end), driven[i])
-            scaled = dz * scale
-            back = dz * ctx.kappa
-            if end < n:
-                back = torch.cat([back, dh.narrow(2, end, n - end)], -1)
-                dz = F.pad(dz, (0, n - end))
-            for (a, b), block in zip(layout.spans[:count], blocks, strict=False):
-                # not baddbmm_: into a part of a tensor it goes row by row
-                back.narrow(2, a, n - a).add_(torch.bmm(scaled.narrow(2, a, b - a), block.mT))
+        dzs: list[list[Tensor]] = [[] for _ in blocks]  # of each block, the last iteration first
+        to_scores: list[list[Tensor]] = [[] for _ in blocks]
+        for z, count in zip(reversed(driven), reversed(counts), strict=True):
+            end = layout.ends[count - 1]
+            dz = _unrectify(dh if end == n else dh[..., :end], z)
+            scaled, kept = dz * scale, dz * ctx.kappa
+            dh = kept if end == n else torch.cat([kept, dh[..., end:]], -1)
+            for i, (a, b) in enumerate(layout.spans[:count]):
+                own = dz[..., a:b]
+                heard = torch.bmm(scaled[..., a:b], blocks[i].mT)
+                if m:
+                    to_scores[i].append(torch.bmm(own, post[..., a:b].mT))
+                    heard.baddbmm_(to_scores[i][-1], pre[..., a:])
+                dzs[i].append(own)
+                dh[..., a:].add_(heard)  # not baddbmm_: into a part of a tensor it goes row by row
+        asked = ctx.needs_input_grad[6 : 6 + f]
+        made = [torch.zeros_like(x) if wanted else None for x, wanted in zip(blocks, asked, strict=True)]
+        dpre, dpost = (query.new_zeros(len(query), m, n) for _ in (pre, post))
+        for i, (a, b) in enumerate(layout.spans):
+            took = len(dzs[i])  # it took part in the first iterations
+            if not took:
+                continue
+            h, dz = torch.cat([x[..., a:] for x in trace[took - 1 :: -1]], 1), torch.cat(dzs[i], 1)  # [B, took Q, ...]
             if m:
-                few = count * m
-                to_score = torch.bmm(dz, post.narrow(1, 0, few).mT)
-                back.baddbmm_(to_score, pre.narrow(1, 0, few))
-                to_scores.append(F.pad(to_score, (0, (f - count) * m)))
-            dzs.append(dz)
-            dh = back
-        vectors: tuple[Tensor | None, ...] = ()
-        made: tuple[Tensor | None, ...] = (None,) * f
-        if m or any(ctx.needs_input_grad[6 : 6 + f]):
-            dz_all, h_all = torch.cat(dzs, 1), torch.cat(trace[::-1], 1)  # [B, steps Q, n]
-        if m:
-            dpre, dpost = torch.cat(to_scores, 1).mT @ h_all, torch.cat(scores[::-1], 1).mT @ dz_all
-            dpre, dpost = layout.gather(dpre, dpost)
-            vectors = (*dpre.unbind(1), *(dpost * strength[..., None]).unbind(1))
-        if any(ctx.needs_input_grad[6 : 6 + f]):
-            made = layout.outer(h_all, dz_all * scale)
+                score = torch.cat([next(flat) for _ in range(took)][::-1], 1)
+                dpre[..., a:].add_(torch.cat(to_scores[i], 1).mT @ h)
+                dpost[..., a:b] = score.mT @ dz
+            if asked[i]:
+                made[i] = h.mT @ (dz * scale)
+        vectors = (*dpre.unbind(1), *(dpost * strength[..., None]).unbind(1))
         return _unrectify(dh, query), None, None, None, None, None, *made, *vectors
 
 

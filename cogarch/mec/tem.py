@@ -32,7 +32,8 @@ class TEM(Module):
     Args:
         modules: cells of each module, the highest frequency first.
         hidden: units from which W(a) is made, for each module.
-        subsample: as in the memory: one cell in so many of a module is recalled, the first ones.
+        subsample: of what is recalled, one cell in so many of a module is read, the first ones. Give memory the same
+            (`hc.subsample`): a cell that it never recalls reads as 0.
         hierarchical: a module is moved by itself and those of lower frequency only; else by all.
         sigma: the heads of standard deviation. "bounded" between exp(-8) and exp(4), and teaching nothing to what they
             read; "exp", unbounded and with all gradients, as in the reference trace.

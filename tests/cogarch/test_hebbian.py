@@ -111,6 +111,12 @@ def test_a_window_of_vectors_is_the_matrix_also_where_the_clamp_bites(
     torch.testing.assert_close(still[0], plain[0], rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("counts", [(1, 2), (3,), (2, 0)])
+def test_a_block_that_has_settled_does_not_begin_again(counts: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="give 1 to 2 blocks, never more than before"):
+        HebbianMatrix((3, 3), counts)
+
+
 def test_a_matrix_is_a_memory_that_says_what_it_does_not_honour() -> None:
     memory = HebbianMatrix((6,), (1, 1, 1, 1, 1))
     assert isinstance(memory, AssociativeMemory)
