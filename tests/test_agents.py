@@ -1,13 +1,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import agents
 import envs
 from cogarch import Agent, ConfigError
 from cogarch.files import FileError
 from cogarch.folder import RunFolder
+from cogarch.learning.zero_shot import accuracy, judge
 from cogarch.run import contracts, run
 
 QUIET = Console(quiet=True)
@@ -86,3 +90,24 @@ def test_the_learner_differs_from_the_explorer_in_what_it_is_told() -> None:
 
     assert bare(explorer) == bare(learner)
     assert (explorer.modules["mec"]["motion"], learner.modules["mec"]["motion"]) == ("given", "learned")
+
+
+def test_landmarks_keep_the_map_of_a_code_that_drifts(tmp_path: Path) -> None:
+    """The shipped TEM-t, its rotations disturbed so that each step turns the code a little wrong."""
+    tem_t = agents.load("tem_t")
+    assert tem_t.trained is not None
+    with safe_open(tem_t.trained, "pt") as file:
+        meta = file.metadata()
+    weights = load_file(tem_t.trained)
+    weights["mec.skew"] += 0.004 * torch.randn(weights["mec.skew"].shape, generator=torch.Generator().manual_seed(0))
+    save_file(weights, tmp_path / "disturbed.safetensors", metadata=meta)
+    corrected = tem_t.model_copy(update={"weights": tmp_path / "disturbed.safetensors"})
+    late = {}
+    for name, agent in {
+        "corrected": corrected,
+        "alone": corrected.change("mec", correct=0.0).change("hc", landmark=0.0),
+    }.items():
+        said = judge(agent, "cogarch/Square-v0", options={"width": 8}, walks=1, steps=1024, world_seed=10_000)
+        known = said.events.moved & said.events.visited
+        late[name] = accuracy(said.hit[512:], known[512:])
+    assert late["corrected"] >= 0.95 and late["alone"] < 0.6

@@ -54,6 +54,8 @@ class Code:
     ) -> tuple[Agent, Row]:
         """The agent that is scored, and what is said of it in a row; `env` None: trained in its own squares."""
         agent = self._wired(policy)
+        if not learned:  # it lives as the trained one does
+            agent = agent.after(agent.training.updates)
         about: Row = {"train_updates": 0, "train_seconds": 0.0}
         if learned and self.shipped and self.preset is None and env is None and agent.trained is not None:
             agent = agent.model_copy(update={"weights": agent.trained})

@@ -101,7 +101,8 @@ class HebbianMatrix(nn.Module):
     def put(self, state: State, key: Tensor, predicted: Tensor, strength: Tensor, rows: Tensor) -> State:
         """`write`, but the state may be overwritten where gradients are off."""
         rate, keep = (self.eta * strength) * rows, torch.ones_like(strength).masked_fill(rows, self.retain)
-        pre, post = key + predicted, key - predicted
+        # what is not written is not looked at: 0 times what is not finite is no 0
+        pre, post = (x.masked_fill(~rows[:, None], 0.0) for x in (key + predicted, key - predicted))
         slot = self._used(state)
         strength = state["strength"] * keep[:, None]
         strength[:, slot] = rate
@@ -112,8 +113,8 @@ class HebbianMatrix(nn.Module):
             "strength": strength,
             "used": torch.full_like(state["used"], slot + 1),
             "largest": state["largest"] * keep,
-            "pre_squares": torch.addcmul(state["pre_squares"], pre.detach().square(), rate[:, None]),
-            "post_squares": torch.addcmul(state["post_squares"], post.detach().square(), rate[:, None]),
+            "pre_squares": torch.addcmul(state["pre_squares"], pre.detach().square(), rate.abs()[:, None]),
+            "post_squares": torch.addcmul(state["post_squares"], post.detach().square(), rate.abs()[:, None]),
             "written": state["written"] + rows,
         }
         return self._within(state)
@@ -204,7 +205,7 @@ class HebbianMatrix(nn.Module):
         if not bool(rows.any()):
             return rows, state
         with torch.no_grad():
-            sizes = tree_map(torch.abs, {name: state[name] for name in ("blocks", "pre", "post")})
+            sizes = tree_map(torch.abs, {name: state[name] for name in ("blocks", "pre", "post", "strength")})
             largest = torch.stack([m.flatten(1).amax(-1) for m in self._folded(state | sizes)]).amax(0)
         squares = {name: torch.zeros_like(state[name]) for name in ("pre_squares", "post_squares")}
         return largest > 1, state | squares | {"largest": largest}

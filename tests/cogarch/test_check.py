@@ -55,6 +55,8 @@ EGOCENTRIC = "turn, advance"
         (ModernHopfield, {"capacity": 5, "recall_g": True, "learn_beta": True}),
         (ModernHopfield, {"capacity": 1}),
         (ModernHopfield, {"capacity": 4, "merge": 0.9, "recall_g": True}),
+        (ModernHopfield, {"capacity": 5, "landmark": 20.0, "growth": 0.46}),
+        (ModernHopfield, {"capacity": 5, "landmark": 20.0, "merge": 0.9}),
         (Explorer, {}),
         (Explorer, {"policy": "uniform"}),
         (Explorer, {"policy": "least_familiar"}),

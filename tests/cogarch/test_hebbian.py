@@ -74,10 +74,11 @@ def live(memory: HebbianMatrix, size: float, ticks: int, grad: bool) -> tuple[Te
     state, recalled = memory.init(3), []
     for t, key in enumerate(keys):
         if t == ticks // 2:
-            state = memory.reset(state, torch.tensor([True, False, False]))
+            state = memory.decay(memory.reset(state, torch.tensor([True, False, False])), 0.9)
         found = memory.settle(state, torch.stack([key, key.flip(-1)], 1))
         recalled.append(found)
-        state = memory.put(state, key, found[:, 0], torch.ones(3), torch.tensor([True, True, t % 3 > 0]))
+        strength = torch.tensor([1.0, 0.5, -1.0 if t % 4 == 0 else 1.0])  # a write may take away, too
+        state = memory.put(state, key, found[:, 0], strength, torch.tensor([True, True, t % 3 > 0]))
     total = sum(x.square().sum() for x in recalled)
     grads = list(torch.autograd.grad(total, keys)) if grad else []
     return torch.stack(recalled).detach(), memory.matrix(state).detach(), grads
@@ -153,9 +154,19 @@ def test_a_row_with_a_nan_is_new_when_it_is_reset(kind: type[HebbianMatrix]) -> 
     for _ in range(3):  # one of them folded
         state = memory.write(state, torch.tensor([[torch.nan, 1, 1, 1], [1, 0, 1, 0]]))
     kept = memory.matrix(state)[1]
+    other = memory.reset(state, torch.tensor([False, True]))
+    assert memory.matrix(other)[0].isnan().any() and not memory.matrix(other)[1].any()
     state = memory.reset(state, torch.tensor([True, False]))
     assert not memory.matrix(state)[0].any() and torch.equal(memory.matrix(state)[1], kept)
     assert memory.settle(state, torch.ones(2, 1, 4)).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [HebbianMatrix, PlainMatrix])
+def test_a_row_that_is_not_written_is_not_looked_at(kind: type[HebbianMatrix]) -> None:
+    memory = kind((4,), (1, 1), window=2)
+    once = memory.write(memory.init(2), torch.tensor([[1.0, 0, 1, 0], [0, 1, 1, 0]]))
+    state = memory.write(once, torch.tensor([[torch.nan] * 4, [0, 1, 1, 0]]), mask=torch.tensor([False, True]))
+    assert torch.equal(memory.matrix(state)[0], memory.matrix(once)[0]) and memory.matrix(state)[1].isfinite().all()
 
 
 # --- the module -------------------------------------------------------------------------------------------------------
