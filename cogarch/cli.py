@@ -126,7 +126,7 @@ def train(
         save_every: Updates between checkpoints.
         keep_every: Updates between weights that are kept (default: only the last ones are).
         out: Folder of the run (default: runs/AGENT-ENV-SEED).
-        preset: Another way to be trained that the agent's file names (tem: quick, few, paper; tem_t: long).
+        preset: Another way to be trained that the agent's file names (tem: quick, paper; tem_t: long).
         swap: Another module in a role, a name or pkg.mod:Class.
         settings: Another setting of a module, or of the training (training.policy=uniform).
         options: An option of the world.

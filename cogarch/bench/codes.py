@@ -110,7 +110,6 @@ TEM_T_FREE = Code("tem_t, free matrices", LEARNED, "tem_t", changes=FREE, life=U
 LSTM = Code("recurrent (LSTM)", LEARNED, "recurrent")
 TEM = Code("TEM", LEARNED, "tem", shipped=True)
 TEM_QUICK = Code("TEM, preset quick", LEARNED, "tem", preset="quick", shipped=True)
-TEM_FEW = Code("TEM, preset few", LEARNED, "tem", preset="few", shipped=True)
 
 SQUARES = (ROTOR, CORRECTED, LEARNER, Code("rotor free", LEARNED, "free"), TEM_T, TEM_T_CORRECTED, TEM_T_FREE, LSTM)
 ROOMS = (ROTOR, LEARNER)

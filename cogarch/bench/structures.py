@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 import envs
-from cogarch.bench.codes import LEARNER, LSTM, TEM_FEW, TEM_T, TEM_T_FREE, chosen
+from cogarch.bench.codes import LEARNER, LSTM, TEM_QUICK, TEM_T, TEM_T_FREE, chosen
 from cogarch.bench.report import Row, over_seeds
 from cogarch.learning.zero_shot import Bools, Ints, Judged, accuracy, first_world, judge, most_frequent, view_ids
 from envs import policies
@@ -41,6 +41,7 @@ CODES = tuple(
     replace(code, changes={**code.changes, "training": {**code.changes.get("training", {}), **BUDGET}})
     for code in (LEARNER, TEM_T, TEM_T_FREE, LSTM)
 )
+TEM = replace(TEM_QUICK, changes={"training": {"walk": (40, 120)}})  # stays as short as these worlds are small
 TEM_WORLDS = ("FamilyTree-v0", "Line-v0")
 FIGURES = (
     *("accuracy", "accuracy_without_way_back", "accuracy_answerable", "accuracy_known", "accuracy_reward"),
@@ -59,12 +60,12 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     if not worlds:
         raise ValueError(f"bench structures has no {env}; there is {', '.join(dict.fromkeys(n for n, _ in WORLDS))}")
     rows: list[Row] = []
-    wanted = chosen([*CODES, TEM_FEW], only)
+    wanted = chosen([*CODES, TEM], only)
     for name, options in worlds:
         with contextlib.closing(envs.make(name, 1, **options)) as world:
             walked = policies.usual(world)
         for code in wanted:
-            if code is TEM_FEW and name not in TEM_WORLDS:
+            if code is TEM and name not in TEM_WORLDS:
                 continue
             code = replace(code, options={**code.options, **options})
             found: dict[bool, list[Row]] = {False: [], True: []}

@@ -127,7 +127,7 @@ def test_structures_are_scored_world_by_world(small: Callable[..., list[dict[str
     trained = {path.name.rpartition("-")[0] for path in codes.TRAINED.iterdir()}  # without the digest
     assert trained == {f"learner-Cayley-v0-{group}-20-0" for group in ("torus", "dihedral", "symmetric")}
     (tem,) = small("structures", env="cogarch/FamilyTree-v0", only="TEM", seeds=1)
-    assert tem["code"] == "TEM, preset few" and tem["one_training"]
+    assert tem["code"] == "TEM, preset quick" and tem["one_training"]
     with pytest.raises(ValueError, match="bench structures has no cogarch/Arena-v0; there is Square-v0, "):
         small("structures", env="cogarch/Arena-v0")
 

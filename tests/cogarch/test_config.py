@@ -383,9 +383,6 @@ def test_presets_are_other_ways_to_be_trained() -> None:
     quick = tem.preset("quick")
     assert (quick.name, quick.training.updates, quick.training.options) == ("tem-quick", 4000, {"width": 5})
     assert quick.modules == tem.modules and quick.training.schedules.keys() == tem.training.schedules.keys()
-    few = tem.preset("few").training
-    assert few.schedules["hc.eta"].end == 0.1 and few.schedules.keys() == tem.training.schedules.keys()
-    assert (few.world, few.options, few.policy) == ("cogarch/FamilyTree-v0", {}, "uniform")
     assert paper.training.schedules["hc.eta"].over == 16000 and paper.training.losses == tem.training.losses
     with pytest.raises(ConfigError, match=r"tem has no preset 'papr'; did you mean 'paper'\?"):
         tem.preset("papr")
