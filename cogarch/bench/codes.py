@@ -70,8 +70,9 @@ class Code:
         self, env: str | None, seed: int, quick: bool, console: Console, eighths: int, policy: str | None = None
     ) -> tuple[Agent, int]:
         """The agent after so many eighths of its training, and how many updates that are."""
-        if not eighths:
-            return _changed(self._wired(policy), self.life), 0
+        if not eighths:  # it lives as the trained one does
+            agent = self._wired(policy)
+            return _changed(agent.after(agent.training.updates), self.life), 0
         folder = self.training(env, seed, quick, console, policy)
         whole = int(folder.config["updates"])
         updates = whole if eighths == STAGES else eighths * max(1, whole // STAGES)
