@@ -12,7 +12,7 @@ torch.set_num_threads(int(_threads))
 
 from cogarch.bus import Bus  # noqa: E402
 from cogarch.config import Agent  # noqa: E402
-from cogarch.module import Module, Noise, Read, Signal, State, Step  # noqa: E402
+from cogarch.module import Module, Noise, Objective, Read, Signal, State, Step  # noqa: E402
 from cogarch.registry import ConfigError  # noqa: E402
 from cogarch.run import run  # noqa: E402
 from cogarch.wiring import WiringError  # noqa: E402
@@ -23,6 +23,7 @@ __all__ = [
     "ConfigError",
     "Module",
     "Noise",
+    "Objective",
     "Read",
     "Signal",
     "State",

@@ -51,6 +51,10 @@ class Bus:
     ) -> None:
         self.plan = wire(inputs, modules)
         self.parts = nn.ModuleDict({name: modules[name] for name in sorted(modules)})
+        self.objectives = {
+            topic: (name, what) for name, module in modules.items() for topic, what in module.objectives().items()
+        }
+        """Losses of whole walks: topic -> the module, and what it reads."""
         self.seed, self.stream = seed, 0
         self._clones = [0]  # how many were made, one count for all of them: the number of a clone is its noise stream
         self._probes: dict[str, list[Probe]] = {}

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from cogarch.bus import Bus
-from cogarch.module import SCORING_ONLY, Messages, Module, Signal
+from cogarch.module import SCORING_ONLY, Messages, Module, Objective, Signal, Step
+from cogarch.objectives import objective
 from cogarch.tree import leaves, where
 from cogarch.wiring import WiringError
 
@@ -83,7 +84,7 @@ class _Suite:
         self.module = module
         self.name = module.role or type(module).__name__.lower()
         own = {topic for step in module.steps() for topic in step.writes}
-        wanted = {read.topic for step in module.steps() for read in step.subscriptions.values()}
+        wanted = {read.topic for reader in self._readers() for read in reader.subscriptions.values()}
         self.inputs = {t: s for t, s in topics.items() if t in wanted - own or t == "env/start"}
         self.failed: set[str] = set()
 
@@ -125,11 +126,11 @@ class _Suite:
 
     def truth(self) -> None:
         """Only what an agent can sense is read."""
-        for step in self.module.steps():
-            for arg, read in step.subscriptions.items():
+        for reader in self._readers():
+            for arg, read in reader.subscriptions.items():
                 if read.topic in SCORING_ONLY:
                     raise _Failed(
-                        f"{step.method}({arg}) reads {read.topic!r}, which carries the truth for scores and figures; "
+                        f"{reader.method}({arg}) reads {read.topic!r}, which carries the truth for scores and figures; "
                         "read what the agent senses: env/observation, env/motion, env/bump"
                     )
 
@@ -267,17 +268,27 @@ class _Suite:
         walk = self.walk()
         floats = {
             read.topic
-            for step in self.module.steps()
-            for read in step.subscriptions.values()
+            for reader in self._readers()
+            for read in reader.subscriptions.values()
             if read.grad and read.topic in self.inputs and self.inputs[read.topic].dtype.is_floating_point
         }
         sources = {topic: [tick[topic].clone().requires_grad_() for tick in walk] for topic in sorted(floats)}
         bus, noise, total = self.bus(), torch.Generator().manual_seed(1), torch.zeros(())
+        said = []
         for t, tick in enumerate(walk):
             out = bus.tick(tick | {topic: xs[t].clone() for topic, xs in sources.items()})
+            said.append(out)
             for topic, signal in self.written().items():
                 if signal.dtype.is_floating_point and out[topic].requires_grad:
                     total = total + (out[topic] * torch.randn(out[topic].shape, generator=noise)).sum()
+        before = _generators()
+        for topic in bus.objectives:
+            loss = objective(bus, topic, _stack(said), 0)
+            if _generators() != before:
+                raise _Failed(f"{topic!r} drew from a global random generator; ask: Objective(..., noise={{...}})")
+            if not bool(loss.isfinite()):
+                raise _Failed(f"{topic!r} is {float(loss.detach())} on ordinary messages")
+            total = total + loss
         parameters = {n: p for n, p in bus.parts.named_parameters() if p.requires_grad}
         wanted = {f"the read of {t!r}": xs for t, xs in sources.items()} | {
             f"parameter {n}": [p] for n, p in parameters.items()
@@ -306,6 +317,10 @@ class _Suite:
             raise _Failed(f"GPU and CPU differ in {at}")
 
     # --- small parts --------------------------------------------------------------------------------------------------
+
+    def _readers(self) -> list[Step | Objective]:
+        """All that reads."""
+        return [*self.module.steps(), *self.module.objectives().values()]
 
     def bus(self, batch: int = BATCH) -> Bus:
         return Bus(self.inputs, {self.name: copy.deepcopy(self.module)}, batch=batch, seed=7)

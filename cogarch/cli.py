@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 import warnings
@@ -139,6 +140,7 @@ def train(
             raise ValueError(f"--updates {updates}: it is 0 or more")
         wired = wired.model_copy(update={"training": wired.training.model_copy(update={"updates": updates})})
     folder = learn(wired, env, seed=seed, options=pairs(options), out=out, save_every=save_every, keep_every=keep_every)
+    _examined(folder)
     _end(folder)
 
 
@@ -150,7 +152,9 @@ def resume(run: Path, /) -> None:
     """
     from cogarch.learning.train import resume as go_on
 
-    _end(go_on(RunFolder.open(run)))
+    folder = go_on(RunFolder.open(run))
+    _examined(folder)
+    _end(folder)
 
 
 def ratemaps(
@@ -313,8 +317,8 @@ def bench(
     """Measure a published number.
 
     Args:
-        name: Which bench: zero-shot, structures, tem, links, visits, absence, cells, remapping, recall, and of speed
-            bus, worlds, tem-speed, train.
+        name: Which bench: zero-shot, structures, tem, links, visits, absence, cells, remapping, recall, jepa-health,
+            and of speed bus, worlds, tem-speed, train.
         env: Another world than the bench's own.
         seeds: How many seeds, from 0 on (default: the bench's own).
         json: Write the rows here, too.
@@ -363,6 +367,18 @@ def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...], preset: 
     agent = agents.load(name)
     agent = agent if preset is None else agent.preset(preset)
     return changed(agent, swap, settings)
+
+
+def _examined(folder: RunFolder) -> None:
+    """What a world model has learned, told and kept in health.json."""
+    if "world" not in folder.agent.modules or folder.config["status"] != "done":
+        return
+    from cogarch import files
+    from cogarch.world.examine import examine_run
+
+    found = examine_run(folder)
+    Console(stderr=True).print(found.table)
+    files.write_whole(folder.path / "health.json", json.dumps(found.row, indent=2) + "\n")
 
 
 def _end(folder: RunFolder) -> None:

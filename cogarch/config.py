@@ -63,6 +63,10 @@ class Training(_Config):
     """Ticks that an agent stays in a world, or a range of them from which each stay is drawn, in whole `steps`; its
     state goes on from update to update, and the gradient ends at each (truncated back-propagation through time). None:
     a new world for each update."""
+    replay: pydantic.NonNegativeInt = 0
+    """Updates whose walks are kept; each update then learns from walks drawn among them (`cogarch.learning.replay`)."""
+    rare: pydantic.NonNegativeFloat = 1.0
+    """How much more often those are drawn that surprise (`world/surprise`): to this power. 0: all alike."""
     learning_rate: pydantic.PositiveFloat = 1e-2
     """Of the first update; it falls along a half cosine to `final_rate` of it, so that the last steps settle."""
     final_rate: pydantic.NonNegativeFloat = 0.0
@@ -75,6 +79,8 @@ class Training(_Config):
     setting of a module that can be scheduled (`hc.eta`), or `walk`: ticks more, for a stay that begins then."""
     losses: dict[str, float] = {"loss/prediction": 1.0}
     """The loss topics that are summed, with their weights."""
+    scored: dict[str, Any] = {}
+    """Options of the worlds in which what was learned is scored, on top of those in which it learns."""
     visited_only: bool = True
     """Count a tick's loss only at places visited before in the walk: elsewhere nothing can be known."""
     modules: dict[str, dict[str, Any]] = {}

@@ -101,7 +101,29 @@ class Step:
     @property
     def subscriptions(self) -> dict[str, Read]:
         """The reads, each as a `Read`."""
-        return {arg: Read(read) if isinstance(read, str) else read for arg, read in self.reads.items()}
+        return _as_reads(self.reads)
+
+
+def _as_reads(reads: Mapping[str, str | Read]) -> dict[str, Read]:
+    return {arg: Read(read) if isinstance(read, str) else read for arg, read in reads.items()}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss of whole walks: what no tick can say alone, such as how far a code spreads over all of them.
+
+    The method takes each read `[T, B, *shape]` by the name given here, and each noise `[*shape]`, drawn anew for each
+    update; it returns a scalar. Its topic is one of `loss/*`, and only a training asks for it.
+    """
+
+    method: str
+    reads: Mapping[str, str | Read]
+    noise: Mapping[str, Noise] = field(default_factory=dict)
+
+    @property
+    def subscriptions(self) -> dict[str, Read]:
+        """The reads, each as a `Read`."""
+        return _as_reads(self.reads)
 
 
 class Module(nn.Module):
@@ -114,6 +136,8 @@ class Module(nn.Module):
 
     `scheduled` are the settings that a training may change between updates (`training.schedules`): attributes, floats.
 
+    `hears` are topics of which it is told what was said in the walks of an update (`learned`).
+
     `every` is the module's rate: an agent's steps run at the ticks of its episode that `every` divides, and between
     them its topics hold their last message.
     """
@@ -121,6 +145,7 @@ class Module(nn.Module):
     role: ClassVar[str] = ""
     over_time: Mapping[tuple[str, ...], str] = {}
     scheduled: ClassVar[tuple[str, ...]] = ()
+    hears: Sequence[str] = ()
     every: int = 1
 
     def __init__(self, topics: Mapping[str, Signal] | None = None) -> None:
@@ -132,6 +157,14 @@ class Module(nn.Module):
     def steps(self) -> Sequence[Step]:
         """The steps, in the order in which those with state run within a tick."""
         raise ValueError(f"{type(self).__name__} has no steps: define steps(self) and return a list of Step")
+
+    def objectives(self) -> Mapping[str, Objective]:
+        """Losses of whole walks, by their topic; those of single ticks are written by steps."""
+        return {}
+
+    def learned(self, said: Messages) -> None:
+        """Called after each step of the weights, with what was said `[T, B, *shape]` on the topics that it `hears`:
+        what follows slowly, follows."""
 
     def init(self, batch: int) -> State:
         """Fresh state of `batch` agents; every tensor `[batch, ...]`. Learned initial values are used here."""

@@ -44,7 +44,8 @@ def contracts(env: gymnasium.vector.VectorEnv[Any, Any, Any]) -> dict[str, Signa
     if isinstance(space, gymnasium.spaces.Discrete):
         seen = Signal(dtype=torch.int64, values=int(space.n))
     elif isinstance(space, gymnasium.spaces.Box):
-        seen = Signal(space.shape, torch.from_numpy(np.empty(0, space.dtype)).dtype)
+        unit = "RGB" if env.metadata.get("pixels") else ""
+        seen = Signal(space.shape, torch.from_numpy(np.empty(0, space.dtype)).dtype, unit=unit)
     else:
         raise WiringError(f"observations of {type(space).__name__} are not known to the bus; it takes Discrete and Box")
     actions = env.single_action_space

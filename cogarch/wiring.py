@@ -95,6 +95,7 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
                         "a topic has one writer: take one of them out, or write to a topic of another name"
                     )
                 topics[topic], writer[topic] = signal, node.name
+    _check_objectives(modules, topics, writer)
     nodes = {name: _without_missing(node, topics) for name, node in nodes.items()}
     depth = _check_reads(nodes.values(), topics, writer)
     order = _order(nodes, modules, writer)
@@ -102,6 +103,30 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
         _prove(node, modules[node.module], topics)
     flow = _flow(order, writer)
     return Plan(topics, tuple(inputs), order, depth, _groups(order, flow, modules), flow)
+
+
+def _check_objectives(modules: Mapping[str, Module], topics: Mapping[str, Signal], writer: Mapping[str, str]) -> None:
+    """Losses of whole walks have a writer each, and read what is there."""
+    taken = dict(writer)
+    for name, module in modules.items():
+        for topic, objective in module.objectives().items():
+            where = f"{name}.{objective.method} -> {topic!r}"
+            if topic in taken or not topic.startswith("loss/"):
+                raise WiringError(f"{where}: an objective is a topic loss/* of its own; name it otherwise")
+            taken[topic] = name
+            if not callable(getattr(module, objective.method, None)):
+                raise WiringError(f"{where}: {type(module).__name__} has no method {objective.method!r}")
+            if both := sorted(objective.reads.keys() & objective.noise.keys()):
+                raise WiringError(f"{where} takes a read and a noise by one name, {both[0]!r}; rename one of them")
+            for arg, read in objective.subscriptions.items():
+                at = f"{where} reads {read.topic!r}"
+                if read.topic in SCORING_ONLY:
+                    raise WiringError(f"{at}, which carries the truth for scores and figures; read what agents sense")
+                if read.topic not in topics:
+                    near = nearest(read.topic, topics.keys() - set(SCORING_ONLY))
+                    raise WiringError(f"{at}, which nobody writes; {near} Change the read {arg!r}")
+                if read.delay:
+                    raise WiringError(f"{at} with delay {read.delay}; it has the whole walk: shift it in the method")
 
 
 def _without_missing(node: Node, topics: Mapping[str, Signal]) -> Node:
@@ -205,7 +230,10 @@ def _groups(order: tuple[Node, ...], flow: nx.DiGraph[str], modules: Mapping[str
 
 
 def reach(plan: Plan, modules: Mapping[str, Module]) -> dict[str, tuple[str, ...]]:
-    """Loss topic -> the modules with weights that its gradient can reach: across float reads that do not decline it."""
+    """Loss topic -> the modules with weights that its gradient can reach: across float reads that do not decline it.
+
+    Losses of single ticks, and of whole walks (`Module.objectives`).
+    """
     back: nx.DiGraph[str] = nx.DiGraph()
     for node in plan.order:
         back.add_node(node.name)
@@ -221,6 +249,14 @@ def reach(plan: Plan, modules: Mapping[str, Module]) -> dict[str, tuple[str, ...
             if topic.startswith("loss/"):
                 behind = {name.partition(".")[0] for name in {node.name} | nx.ancestors(back, node.name)}
                 found[topic] = tuple(sorted(behind & learning))
+    for name, module in modules.items():
+        for topic, objective in module.objectives().items():
+            behind = {name}
+            for read in objective.subscriptions.values():
+                writer = plan.writer(read.topic)
+                if read.grad and plan.topics[read.topic].dtype.is_floating_point and writer in back:
+                    behind |= {n.partition(".")[0] for n in {writer} | nx.ancestors(back, writer)}
+            found[topic] = tuple(sorted(behind & learning))
     return found
 
 

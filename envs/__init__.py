@@ -19,6 +19,7 @@ WORLDS: dict[str, str] = {
     "cogarch/Torus-v0": "envs.spatial.square:Torus",
     "cogarch/Hex-v0": "envs.spatial.hexagon:Hex",
     "cogarch/Rooms-v0": "envs.spatial.rooms:Rooms",
+    "cogarch/TwoRooms-v0": "envs.spatial.two_rooms:TwoRooms",
     "cogarch/Maze-v0": "envs.spatial.maze:Maze",
     "cogarch/Graph-v0": "envs.relational.graph:Graph",
     "cogarch/Cayley-v0": "envs.relational.cayley:Cayley",

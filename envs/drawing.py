@@ -8,6 +8,12 @@ from numpy.typing import NDArray
 GOLDEN_RATIO = 0.618034  # successive hues as far apart as can be, however many there are
 
 
+def colours(objects: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The colour of each object [N, 3], 0 to 255."""
+    hues = [(int(o) * GOLDEN_RATIO % 1, 0.35 + 0.25 * (int(o) % 2), 0.95) for o in objects]
+    return 255 * np.array([colorsys.hsv_to_rgb(*hue) for hue in hues]).reshape(-1, 3)
+
+
 def draw(
     place: NDArray[np.floating | np.integer],
     objects: NDArray[np.integer],
@@ -58,9 +64,10 @@ def draw(
     points = 0.72 * pixels / (high - low).max()  # of a cell
     if edges is not None:
         axes.add_collection(LineCollection(list(edges), colors="0.6", linewidths=1, zorder=1))
-    colours = [colorsys.hsv_to_rgb(int(o) * GOLDEN_RATIO % 1, 0.35 + 0.25 * (int(o) % 2), 0.95) for o in objects]
     tiles = place[:, None] + tile
-    axes.add_collection(PolyCollection(list(tiles), facecolors=colours, edgecolors="white", linewidths=1, zorder=2))
+    axes.add_collection(
+        PolyCollection(list(tiles), facecolors=colours(objects) / 255, edgecolors="white", linewidths=1, zorder=2)
+    )
     if landmarks is not None and landmarks.any():
         frames = place[landmarks][:, None] + 0.75 * tile
         frame = PolyCollection(list(frames), facecolors="none", edgecolors="0.15", linewidths=0.12 * points, zorder=3)

@@ -44,8 +44,8 @@ class World(VectorEnv[Array, Ints, Array], ABC):
     stream apart: the same seed gives the same worlds with and without noise.
 
     `metadata` says what the numbers mean: `actions` (their names), `motion` (the unit), `angles` (the direction of each
-    action, rad; None where actions have none), `place_unit`, and `senses`: "place" where an observation depends on
-    where the agent is alone, "pose" where its heading matters too.
+    action, rad; None where actions have none), `place_unit`, `senses`: "place" where an observation depends on where
+    the agent is alone, "pose" where its heading matters too; and whether it is a picture, `pixels`.
 
     `table(row)` and `graph(row)` tell a row's world whole; `save` and `restore` keep the exact state of all rows.
 
@@ -75,6 +75,7 @@ class World(VectorEnv[Array, Ints, Array], ABC):
         angles: Sequence[float] | None = None,
         senses: Literal["place", "pose"] = "place",
         place_unit: str = "cells",
+        pixels: bool = False,
     ) -> None:
         self.num_envs = num_envs = check_batch(num_envs)
         if not 0 <= motion_noise <= MOST_NOISE:
@@ -91,6 +92,7 @@ class World(VectorEnv[Array, Ints, Array], ABC):
             "angles": None if angles is None else tuple(angles),
             "senses": senses,
             "place_unit": place_unit,
+            "pixels": pixels,
         }
         self.single_observation_space = observation_space
         self.observation_space = batch_space(observation_space, num_envs)

@@ -64,7 +64,7 @@ class Code:
             agent, about = trained(agent, env, 0 if self.shipped else seed, self.options, quick, console)
         label: Row = {"code": self.name if learned else f"{self.name}, untrained", "regime": self.regime}
         label |= {"learned": learned, "one_training": learned and self.shipped}
-        return _changed(agent, self.life), label | about
+        return changed(agent, self.life), label | about
 
     def after(
         self, env: str | None, seed: int, quick: bool, console: Console, eighths: int, policy: str | None = None
@@ -72,11 +72,11 @@ class Code:
         """The agent after so many eighths of its training, and how many updates that are."""
         if not eighths:  # it lives as the trained one does
             agent = self._wired(policy)
-            return _changed(agent.after(agent.training.updates), self.life), 0
+            return changed(agent.after(agent.training.updates), self.life), 0
         folder = self.training(env, seed, quick, console, policy)
         whole = int(folder.config["updates"])
         updates = whole if eighths == STAGES else eighths * max(1, whole // STAGES)
-        return _changed(folder.agent if eighths == STAGES else folder.agent_after(updates), self.life), updates
+        return changed(folder.agent if eighths == STAGES else folder.agent_after(updates), self.life), updates
 
     def training(
         self, env: str | None, seed: int, quick: bool, console: Console, policy: str | None = None
@@ -86,7 +86,7 @@ class Code:
 
     def _wired(self, policy: str | None) -> Agent:
         agent = agents.load(self.agent)
-        agent = _changed(agent if self.preset is None else agent.preset(self.preset), self.changes)
+        agent = changed(agent if self.preset is None else agent.preset(self.preset), self.changes)
         return agent.train_with(policy=policy) if policy else agent
 
 
@@ -131,7 +131,8 @@ def suited(env: str) -> tuple[tuple[Code, ...], str]:
         return BODILESS if world.metadata["motion"] == NO_BODY else ROOMS, policies.usual(world)
 
 
-def _changed(agent: Agent, changes: Changes) -> Agent:
+def changed(agent: Agent, changes: Changes) -> Agent:
+    """The agent with other settings."""
     for role, settings in changes.items():
         agent = agent.train_with(**settings) if role == "training" else agent.change(role, **settings)
     return agent
@@ -151,13 +152,15 @@ def training(
 ) -> RunFolder:
     """The folder of that training, its weights kept after each eighth of it."""
     setup = agent.training
-    if env is not None and _views(env):  # slow worlds: fewer updates; as many codes as there are views in a walk
+    if (
+        env is not None and "lec" in agent.modules and _views(env)
+    ):  # slow worlds: fewer updates; as many codes as there are views in a walk
         agent = agent.change("lec", codes=256)
         setup = setup.model_copy(update={"updates": 200})
     if quick:
         setup = setup.model_copy(update={"updates": 20})
     agent, keep_every = agent.model_copy(update={"training": setup}), max(1, setup.updates // STAGES)
-    kind = "-free" if agent.modules["mec"].get("transition") == "free" else ""
+    kind = "-free" if agent.modules.get("mec", {}).get("transition") == "free" else ""
     where = "squares" if env is None else "-".join((env.rpartition("/")[2], *map(str, options.values())))
     path = TRAINED / f"{agent.name}{kind}-{where}-{setup.updates}-{seed}-{_digest(agent, options)}"
     if (path / "run.json").exists():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,10 +17,20 @@ from cogarch.bus import Bus
 from cogarch.config import Training
 from cogarch.learning.zero_shot import WANTED, accuracy, hits
 from cogarch.module import Messages
+from cogarch.objectives import objective
 
 
 class Diverged(RuntimeError):
     """A number that is not finite; the text names the topic (or parameter) in which it first appeared."""
+
+
+class Tell(Protocol):
+    """Who wants to hear what was said `[T, B, ...]` on some topics in an update."""
+
+    @property
+    def topics(self) -> tuple[str, ...]: ...
+
+    def __call__(self, said: Messages) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,18 @@ class Batch:
     walk: Messages
     counts: Tensor
     zero_shot: NDArray[np.bool_]
+
+    def row(self, row: int) -> Batch:
+        """One of the walks."""
+        walk = {topic: x[:, row : row + 1] for topic, x in self.walk.items()}
+        return Batch(walk, self.counts[:, row : row + 1], self.zero_shot[:, row : row + 1])
+
+    @classmethod
+    def side_by_side(cls, parts: Sequence[Batch]) -> Batch:
+        """One of several."""
+        walk = {topic: torch.cat([part.walk[topic] for part in parts], 1) for topic in parts[0].walk}
+        zero_shot = np.concatenate([part.zero_shot for part in parts], 1)
+        return cls(walk, torch.cat([part.counts for part in parts], 1), zero_shot)
 
 
 def rate(setup: Training, number: int) -> float:
@@ -47,17 +70,27 @@ def update(
     weights: list[torch.nn.Parameter],
     number: int,
     report: bool,
+    tell: Tell | None = None,
 ) -> dict[str, float]:
-    """One step of the weights: losses `[T, B]` averaged over the ticks that count."""
+    """One step of the weights: losses `[T, B]` averaged over the ticks that count; `tell` hears what was said."""
     losses = schedule(bus, setup, number)
     _begin(bus, setup, number)
     before = dict(bus.state)
-    said = bus.play(batch.walk, [*setup.losses, *(WANTED if report else ())])
+    scored = report and set(WANTED) <= bus.plan.topics.keys()
+    whole = [topic for topic in losses if topic not in bus.plan.topics]
+    read = [read.topic for topic in whole for read in bus.objectives[topic][1].subscriptions.values()]
+    modules = [bus.part(role) for role in bus.parts]
+    heard = {
+        *(WANTED if scored else ()),
+        *(() if tell is None else tell.topics),
+        *(t for module in modules for t in module.hears),
+    }
+    said = bus.play(batch.walk, {*(losses.keys() - set(whole)), *read, *heard})
     mask = batch.counts.to(bus.device)
-    total = sum(
-        (weight * said[topic][mask].mean() for topic, weight in losses.items()),
-        torch.zeros((), device=bus.device),
-    )
+    parts = {
+        topic: objective(bus, topic, said, number) if topic in whole else said[topic][mask].mean() for topic in losses
+    }
+    total = sum((weight * parts[topic] for topic, weight in losses.items()), torch.zeros((), device=bus.device))
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
     if setup.clip_each is not None:
@@ -66,15 +99,20 @@ def update(
     norm = torch.nn.utils.clip_grad_norm_(weights, setup.clip)
     if not bool(total.isfinite()) or not bool(norm.isfinite()):
         bus.state = before
-        raise Diverged(_culprit(bus, batch.walk, setup, number, total))
+        raise Diverged(_culprit(bus, batch.walk, setup, number, parts, total))
     optimiser.step()
+    for module in modules:
+        module.learned(said)
+    if tell is not None:
+        tell(said)
     if not report:
         return {}
     return {
         "loss": float(total.detach()),
-        "zero_shot": accuracy(hits(said), batch.zero_shot),
-        "events": int(batch.zero_shot.sum()),
+        "zero_shot": accuracy(hits(said), batch.zero_shot) if scored else math.nan,
+        "events": int(batch.zero_shot.sum()) if scored else 0,
         "gradient_norm": float(norm),
+        **{topic: float(part.detach()) for topic, part in parts.items()},
     }
 
 
@@ -110,7 +148,7 @@ def _begin(bus: Bus, setup: Training, number: int) -> None:
     bus.episode += number
 
 
-def _culprit(bus: Bus, walk: Messages, setup: Training, number: int, total: Tensor) -> str:
+def _culprit(bus: Bus, walk: Messages, setup: Training, number: int, parts: Mapping[str, Tensor], total: Tensor) -> str:
     """Where the first number that is not finite appeared: in a message, else in the sum of the losses or a gradient.
 
     What is played at once is looked at in the order of playing: attention spreads a NaN to ticks before it.
@@ -128,6 +166,9 @@ def _culprit(bus: Bus, walk: Messages, setup: Training, number: int, total: Tens
         if bad:
             t, _, topic = min(bad)
             return f"{topic!r}, written by {bus.plan.writer(topic)}, is not finite at tick {t} of the walk"
+    for topic, part in parts.items():
+        if not bool(part.isfinite()):
+            return f"{topic!r} is not finite, though every message is"
     if not bool(total.isfinite()):
         return "the sum of the losses is not finite, though every message is"
     for name, p in bus.parts.named_parameters():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
 import threading
 import time
@@ -22,6 +23,7 @@ from cogarch.config import Agent, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
 from cogarch.learning.backprop import Diverged, no_subnormals, rate, update
 from cogarch.learning.checkpoint import load_checkpoint, save_checkpoint
+from cogarch.learning.replay import Replay, drawn, first_walked
 from cogarch.learning.walks import batches
 from cogarch.run import contracts
 from cogarch.wiring import nearest
@@ -158,8 +160,9 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
             console.print(text, soft_wrap=True)
     weights = [p for name in taught for p in _weights(bus, name)]
     optimiser = torch.optim.Adam(weights, lr=setup.learning_rate)
-    done, spent = load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)
-    metrics = files.MetricsCsv(folder.path / METRICS, COLUMNS)
+    replay = Replay(setup.replay, setup.rare, seed) if setup.replay else None
+    done, spent = load_checkpoint(folder.path / CHECKPOINT, bus, optimiser, replay)
+    metrics = files.MetricsCsv(folder.path / METRICS, (*COLUMNS, *setup.losses))
     metrics.truncate_after(done)
     if done == setup.updates and config["status"] == "done":
         console.print(f"{folder.path} has made all its {done} updates already", markup=False, soft_wrap=True)
@@ -171,7 +174,8 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
 
     def save() -> None:
         seconds = time.perf_counter() - began
-        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, living=setup.walk is not None)
+        living = setup.walk is not None
+        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, living=living, replay=replay)
         save_weights(bus, folder.path / WEIGHTS, meta())
 
     def meta() -> dict[str, str]:
@@ -180,18 +184,20 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
     try:
         with no_subnormals(), _interrupt_waits() as asked_to_stop, _progress(console) as progress:
             bar = progress.add_task("", total=setup.updates, completed=done, said="")
-            for batch in batches(agent, config["env"], config["options"], seed, done, setup.updates):
+            walks = batches(agent, config["env"], config["options"], seed, first_walked(done, replay), setup.updates)
+            for batch, tell in drawn(walks, replay, setup.batch, done):
                 report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates
                 for group in optimiser.param_groups:
                     group["lr"] = rate(setup, done)
-                row = update(bus, optimiser, batch, setup, weights, done, report)
+                row = update(bus, optimiser, batch, setup, weights, done, report, tell)
                 done += 1
                 if report:
                     seconds = time.perf_counter() - began
                     speed = (done - first) * setup.batch * setup.steps / max(seconds - spent, 1e-9)
                     row |= {"update": done, "env_steps": done * setup.batch * setup.steps}
                     metrics.append(row | {"seconds": seconds, "steps_per_second": speed})
-                    said = f"loss {row['loss']:.3f}  zero-shot {row['zero_shot']:.3f}  {speed:,.0f} steps/s"
+                    scored = f"zero-shot {row['zero_shot']:.3f}  " if math.isfinite(row["zero_shot"]) else ""
+                    said = f"loss {row['loss']:.3f}  {scored}{speed:,.0f} steps/s"
                     progress.update(bar, completed=done, said=said)
                 if done % config["save_every"] == 0:
                     save()

@@ -68,11 +68,7 @@ def _staying(
                 held[k].part(slice(w * setup.steps, (w + 1) * setup.steps), slice(row, row + 1))
                 for row, (k, w) in enumerate(zip(stay.tolist(), window.tolist(), strict=True))
             ]
-            yield Batch(
-                {topic: torch.cat([part.walk[topic] for part in own], 1) for topic in own[0].walk},
-                torch.cat([part.counts for part in own], 1),
-                np.concatenate([part.zero_shot for part in own], 1),
-            )
+            yield Batch.side_by_side(own)
 
 
 class _Stays:

@@ -91,6 +91,7 @@ class MiniGrid(World):
             motion_noise,
             render_mode,
             senses="pose",
+            pixels=observation in ("pixels", "full_pixels"),
         )
         self._envs = [first, *(_make(env_id) for _ in range(num_envs - 1))]
         self._look = [look(env, observation, tile_size)[1] for env in self._envs]

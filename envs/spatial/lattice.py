@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.drawing import draw
-from envs.settings import check_batch, check_objects
+from envs.settings import MOST_NUMBERS, check_batch, check_objects, is_whole
 from envs.spatial.geometry import Geometry
+from envs.spatial.overhead import SIGHTS, Overhead
 from envs.spatial.view import View
 from envs.table import CLOSED, WALL, Table
 from envs.world import ALLOCENTRIC, EGOCENTRIC, Array, Bools, Floats, Ints, World
@@ -31,7 +32,8 @@ class LatticeSettings(TypedDict, total=False):
     endless: bool  # False: the episode ends when the goal is reached
     body: Literal["allocentric", "egocentric"]  # moves by compass; or left, right (one direction on), forward
     stay: bool  # one more action, the last: stand still
-    view: int | None  # sense a window of so many by so many places (see `View`); None: the object underfoot
+    # sense a window of so many by so many places (`View`), or all from above (`Overhead`); None: the object underfoot
+    view: int | Literal["map", "pixels"] | None
     motion_noise: float  # standard deviation of felt motion: cells a step, rad a turn
     render_mode: str | None  # "rgb_array" or None
 
@@ -67,15 +69,19 @@ class Lattice(World):
     ) -> None:
         """shape: rows and columns of the largest layout; least: places of the smallest."""
         s: LatticeSettings = {**DEFAULTS, **settings}
-        _check(s, least)
+        _check(s, least, len(geometry.steps))
         num_envs = check_batch(num_envs, shape[0] * shape[1], f"places ({self._measures})")
         directions = len(geometry.steps)
         self._egocentric = s["body"] == "egocentric"
         self._objects, self._n_landmarks, self._borders = s["objects"], s["landmarks"], s["borders"]
         self._pays, self._endless, self._stays = s["goal"], s["endless"], s["stay"]
         senses = s["objects"] + (LANDMARKS if s["landmarks"] else 0) + ((2**directions - 1) if s["borders"] else 0)
-        self._view = None
-        if s["view"] is not None:
+        self._senses = senses
+        self._view: View | Overhead | None = None
+        if isinstance(s["view"], str):
+            self._view = Overhead(shape, s["view"], self._egocentric)
+            check_batch(num_envs, self._view.size, f"numbers to be seen (view is {s['view']!r})", MOST_NUMBERS)
+        elif s["view"] is not None:
             self._view = View(geometry, s["view"], self._egocentric)
             check_batch(num_envs, s["view"] ** 2, f"positions in sight (view is {s['view']})")
         super().__init__(
@@ -87,6 +93,7 @@ class Lattice(World):
             s["render_mode"],
             angles=None if self._egocentric else (*geometry.angles, *((math.nan,) if s["stay"] else ())),
             senses="pose" if self._egocentric and self._view else "place",
+            pixels=s["view"] == "pixels",
         )
         self._geometry, self._shape, self._most = geometry, shape, shape[0] * shape[1]
         turn = 2 * math.pi / directions
@@ -223,8 +230,19 @@ class Lattice(World):
     def _observe(self) -> Array:
         if self._view is None:
             return self._map.take(self._at).astype(np.int64)
-        seen = self._view.see(self._target, self._at, self._heading)
-        return self._view.paint(seen, self._map, self._goal if self._pays else None)
+        goal = self._goal if self._pays else None
+        if isinstance(self._view, View):
+            return self._view.paint(self._view.see(self._target, self._at, self._heading), self._map, goal)
+        shape = (self.num_envs, self._most)
+        return self._view.observe(
+            self._target.reshape(*shape, -1),
+            self._position.reshape(*shape, 2),
+            np.arange(self._most) < self._count[:, None],
+            self._map.reshape(shape),
+            self._at - self._first,
+            self._heading,
+            None if goal is None else goal - self._first,
+        )
 
     def _truth(self) -> tuple[Ints, Floats, Floats]:
         node = self._at - self._first
@@ -240,6 +258,30 @@ class Lattice(World):
             reward += self._arrived
             terminated |= self._arrived & (not self._endless)
         return reward, terminated, truncated
+
+    # ---- what an experimenter may do to it; sensed from the next step on, or by `restore(save())` ----
+
+    def teleport(self, row: int, node: int) -> None:
+        """Put the agent of a row on another node."""
+        place, turned = divmod(self._node(row, node), len(self._geometry.steps) if self._egocentric else 1)
+        self._at[row] = self._first[row] + place
+        if self._egocentric:
+            self._heading[row] = turned
+
+    def put_object(self, row: int, node: int, thing: int) -> None:
+        """Let the place of a node hold another object, a number below the kinds that its world senses."""
+        place = self._node(row, node) // (len(self._geometry.steps) if self._egocentric else 1)
+        if not is_whole(thing) or not 0 <= thing < self._senses:
+            raise ValueError(f"object is {thing!r}: row {row} holds objects 0..{self._senses - 1}")
+        self._map[self._first[row] + place] = thing
+
+    def _node(self, row: int, node: int) -> int:
+        """The node, if the row has it."""
+        self._check_row(row)
+        most = int(self._count[row]) * (len(self._geometry.steps) if self._egocentric else 1)
+        if not is_whole(node) or not 0 <= node < most:
+            raise ValueError(f"node is {node!r}: row {row} has nodes 0..{most - 1}")
+        return int(node)
 
     # ---- what a world knows of itself ----
 
@@ -314,7 +356,7 @@ class Lattice(World):
         return draw(self._place[own], self._map[own], self._geometry.tile, (x, y), **marks)
 
 
-def _check(settings: LatticeSettings, least: int) -> None:
+def _check(settings: LatticeSettings, least: int, directions: int) -> None:
     if unknown := settings.keys() - DEFAULTS.keys():
         raise TypeError(f"a lattice has no setting {', '.join(sorted(unknown))}")
     check_objects(settings["objects"])
@@ -323,5 +365,10 @@ def _check(settings: LatticeSettings, least: int) -> None:
         raise ValueError(f"landmarks is {settings['landmarks']}: there are {there}; give 0 to {min(LANDMARKS, least)}")
     if settings["body"] not in ("allocentric", "egocentric"):
         raise ValueError(f'body is {settings["body"]!r}: give "allocentric" (compass) or "egocentric" (turns)')
+    if isinstance(settings["view"], str) and (settings["view"] not in SIGHTS or directions != 4):
+        raise ValueError(
+            f"view is {settings['view']!r}: give an odd number, None, or on squares "
+            + " or ".join(f'"{sight}"' for sight in SIGHTS)
+        )
     if not settings["endless"] and not settings["goal"]:
         raise ValueError("endless is False, but there is no goal to end at: pass goal=True")

@@ -4,15 +4,16 @@ from typing import Literal, Unpack
 
 import numpy as np
 
-from envs.settings import Size, check_most, is_whole, size_range
+from envs.settings import Size, check_most, size_range
+from envs.spatial.doors import Doors
 from envs.spatial.geometry import SQUARE
-from envs.spatial.lattice import Lattice, LatticeSettings
-from envs.spatial.passages import MOST_CELLS, neighbours, part, uniform
+from envs.spatial.lattice import LatticeSettings
+from envs.spatial.passages import MOST_CELLS, neighbours, uniform
 from envs.table import CLOSED
 from envs.world import Bools, Ints
 
 
-class Rooms(Lattice):
+class Rooms(Doors):
     """Square rooms side by side, joined by doors; an experimenter may close and open them.
 
     Args:
@@ -31,8 +32,8 @@ class Rooms(Lattice):
         settings: see `LatticeSettings`.
 
     node: the places in order of rows from the south, from west to east within them (thin walls: y * width + x). Starts,
-    goals and landmarks lie in rooms, never in a door. A closed door refuses the step into it; who stands in a door
-    (walls as cells) can leave it.
+    goals and landmarks lie in rooms, never in a door (see `Doors`). Rooms are numbered column + columns * row, from the
+    southwest.
 
     A door is a bottleneck (`envs.coverage.bottlenecks`) where the way round it takes 8 steps or more. There is no way
     round in one line of rooms, or with doors="tree". Else it leads through four rooms, and past doors in the middle it
@@ -81,56 +82,7 @@ class Rooms(Lattice):
         shape = (rows * (high + self._thick) - self._thick, columns * (high + self._thick) - self._thick)
         super().__init__(num_envs, SQUARE, shape, columns * rows * low**2, settings)
         self.size = np.zeros(self.num_envs, np.int64)
-        self._room = np.full(self.num_envs * self._most, -1)  # of each place
-        # the moves into each door, in the flat table of moves
-        self._into = np.zeros((self.num_envs, n_doors, 2), np.int64)
-        self._beyond = np.zeros((self.num_envs, n_doors, 2), np.int64)  # where they lead while it is open
-
-    # ---- for users ----
-
-    def rooms(self, row: int = 0) -> Ints:
-        """The room of each place, [N]: column + columns * row, from the southwest; -1 in a door (walls as cells).
-
-        Places are the nodes of an allocentric body; the place of an egocentric one's node is `node // 4`.
-        """
-        self._check_row(row)
-        return self._room[self._own(row)].copy()
-
-    def doors(self, row: int = 0) -> Ints:
-        """The two places at each door of a row's world, from which it is entered [doors, 2]: the western or southern
-        one first. With thin walls they are neighbours, with walls as cells the door is the place between them.
-
-        Doors are in order of the room west or south of them, its eastern before its northern. Places as in `rooms`.
-        """
-        self._check_row(row)
-        sides: Ints = self._into[row] // 4 - self._first[row]
-        return sides
-
-    def is_closed(self, row: int, door: int) -> bool:
-        """Whether a door, an index of `doors(row)`, is closed.
-
-        This, closing and opening raise ValueError for a door or a row that is not there.
-        """
-        return bool(self._target[self._moves_into(row, door)[0]] == CLOSED)
-
-    def close_door(self, row: int, door: int) -> None:
-        """Close a door of a row's world until it is opened or the row is reset; sensed from the next step on.
-
-        This may part the world: no room need be left a way out.
-        """
-        self._target[self._moves_into(row, door)] = CLOSED
-
-    def open_door(self, row: int, door: int) -> None:
-        """Open a door of a row's world."""
-        moves = self._moves_into(row, door)
-        self._target[moves] = self._beyond[row, door]
-
-    def _moves_into(self, row: int, door: int) -> Ints:
-        self._check_row(row)
-        if not is_whole(door) or not 0 <= door < self._into.shape[1]:
-            raise ValueError(f"door is {door!r}: row {row} has doors 0..{self._into.shape[1] - 1}")
-        moves: Ints = self._into[row, door]
-        return moves
+        self._make_doors(n_doors)
 
     # ---- layouts ----
 
@@ -152,22 +104,7 @@ class Rooms(Lattice):
         y = line * apart[:, None] + np.where(direction == 0, offset, size[:, None] - 1)
         x = column * apart[:, None] + np.where(direction == 0, size[:, None] - 1, offset)
 
-        each = np.arange(len(rows))[:, None]
-        is_place = in_room
-        if self._thick:
-            is_place[each, y + direction, x + 1 - direction] = True
-        place = self._lay(rows, is_place) + self._first[rows, None, None]
-        if not self._thick:
-            passages = np.stack([room == np.roll(room, -1, axis=2), room == np.roll(room, -1, axis=1)], axis=-1)
-            passages[each, y, x, direction] = True
-            part(self._target, np.where(is_place, place, -1), passages)
-        self._room.reshape(self.num_envs, -1)[rows] = -1
-        self._room[place[is_place]] = room[is_place]
-
-        far = 1 + self._thick  # steps from one side of a door to the other
-        beyond = place[each, y + far * direction, x + far * (1 - direction)]
-        self._into[rows] = np.stack([place[each, y, x] * 4 + direction, beyond * 4 + direction + 2], axis=-1)
-        self._beyond[rows] = self._target[self._into[rows]]
+        self._build(rows, room, y, x, direction)
         if self._closed:
             self._target[self._into[rows][self._draw_closed(rows, here, direction)]] = CLOSED
 
@@ -187,7 +124,3 @@ class Rooms(Lattice):
         closed = np.zeros(here.shape, np.bool_)
         np.put_along_axis(closed, order[:, : self._closed], True, axis=1)
         return closed
-
-    def _free(self, rows: Ints) -> Bools:
-        free: Bools = self._room.reshape(self.num_envs, -1)[rows] >= 0
-        return free

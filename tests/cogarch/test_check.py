@@ -22,6 +22,7 @@ from cogarch.mec.rotor import Rotor
 from cogarch.mec.tem import TEM
 from cogarch.mec.tem_t import TEMt
 from cogarch.module import Messages, State
+from cogarch.world.jepa import Jepa
 
 CLAUSES = [
     "truth", "contracts", "seeded", "messages", "rows", "restart", "clone", "round trip", "tick = play", "gradients",
@@ -57,6 +58,10 @@ EGOCENTRIC = "turn, advance"
         (ModernHopfield, {"capacity": 4, "merge": 0.9, "recall_g": True}),
         (ModernHopfield, {"capacity": 5, "landmark": 20.0, "growth": 0.46}),
         (ModernHopfield, {"capacity": 5, "landmark": 20.0, "merge": 0.9}),
+        (Jepa, {}),
+        (Jepa, {"predictor": "gru", "moved_by": "motion"}),
+        (Jepa, {"predictor": "transformer", "hidden": 16}),
+        (Jepa, {"target": "momentum", "ensemble": 3}),
         (Explorer, {}),
         (Explorer, {"policy": "uniform"}),
         (Explorer, {"policy": "least_familiar"}),

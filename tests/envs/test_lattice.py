@@ -217,7 +217,7 @@ def test_a_picture_turns_with_the_body() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"view": "four"}, "view is 'four': give a whole number or None"),
+        ({"view": "four"}, 'view is \'four\': give a whole number or "map" or "pixels" or None'),
         ({"view": 4}, "view is 4: give an odd number, 3 to 63, or None"),
         ({"view": 1}, "view is 1: give an odd number, 3 to 63, or None"),
         ({"view": 3, "objects": 300}, "300 objects (landmarks and borders counted): a view tells at most 254 apart"),

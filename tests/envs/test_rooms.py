@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 import networkx as nx
 import numpy as np
 import pytest
+from fields import actual, places, sides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -19,10 +20,6 @@ from envs.table import CLOSED
 EVERY_WALL = pytest.mark.parametrize("walls", ["edges", "cells"])
 
 
-def places(world: Rooms, row: int = 0) -> list[tuple[int, int]]:
-    return [(int(x), int(y)) for x, y in world.table(row).place]
-
-
 def expected(columns: int, rows: int, size: int, doors: list[tuple[tuple[int, int], tuple[int, int]]]) -> nx.DiGraph:
     """Open rooms, `doors` the two places at each; a door two steps long has a place in its middle."""
     apart = size + (1 if doors and sum(abs(a - b) for a, b in zip(*doors[0], strict=True)) == 2 else 0)
@@ -34,24 +31,6 @@ def expected(columns: int, rows: int, size: int, doors: list[tuple[tuple[int, in
     for (x, y), (to_x, to_y) in doors:
         nx.add_path(graph, dict.fromkeys([(x, y), ((x + to_x) // 2, (y + to_y) // 2), (to_x, to_y)]))
     return graph.to_directed()
-
-
-def actual(world: Rooms, row: int = 0) -> nx.DiGraph:
-    """A row's table by coordinates; checks that every move is a step in its direction."""
-    table, at, graph = world.table(row), places(world, row), nx.DiGraph()
-    assert at == sorted(set(at), key=lambda place: place[::-1])  # in order of rows from the south
-    graph.add_nodes_from(at)
-    for node, action, to in table.edges.tolist():
-        dx, dy = {"east": (1, 0), "north": (0, 1), "west": (-1, 0), "south": (0, -1)}[table.actions[action]]
-        assert at[to] == (at[node][0] + dx, at[node][1] + dy)
-        graph.add_edge(at[node], at[to])
-    return graph
-
-
-def sides(world: Rooms, row: int = 0) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Coordinates of the two places at each door."""
-    at = places(world, row)
-    return [(at[a], at[b]) for a, b in world.doors(row).tolist()]
 
 
 def shut(world: Rooms, row: int = 0) -> list[int]:

@@ -18,6 +18,7 @@ from scipy import stats
 
 import envs
 from envs import policies
+from envs.spatial.doors import Doors
 from envs.spatial.lattice import Lattice
 from envs.spatial.rooms import Rooms
 from envs.spatial.square import Torus
@@ -370,7 +371,7 @@ def test_step_and_reset_name_the_row_that_is_wrong() -> None:
 
 TELL_OF_A_ROW = {
     name: ask
-    for kind in (World, Lattice, Rooms)
+    for kind in (World, Lattice, Doors, Rooms)
     for name, ask in vars(kind).items()
     if not name.startswith("_")
     and list(inspect.signature(ask).parameters if callable(ask) else ())[:2] == ["self", "row"]
@@ -378,8 +379,9 @@ TELL_OF_A_ROW = {
 
 
 def asked(name: str) -> Callable[[World, object], object]:
-    """A method that tells of a row (and of its door 0, where it takes one), of whatever class."""
-    more = [0] if "door" in inspect.signature(TELL_OF_A_ROW[name]).parameters else []
+    """A method that tells of a row (0 for all else that it must be given: a door, a node), of whatever class."""
+    _, _, *others = inspect.signature(TELL_OF_A_ROW[name]).parameters.values()
+    more = [0 for parameter in others if parameter.default is inspect.Parameter.empty]
     return lambda world, row: getattr(world, name)(row, *more)
 
 

@@ -1,0 +1,78 @@
+"""Walks that are kept, to be learned from again: those that surprise most are drawn most often."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cogarch.learning.backprop import Batch, Tell
+from cogarch.module import Messages
+
+SURPRISE = "world/surprise"
+
+
+class Replay:
+    """The walks of the last `kept` updates; each update learns from some of them, drawn with replacement.
+
+    A walk is drawn in proportion to its largest surprise when it was last learned from, to the power of `rare`: what
+    seldom happens (a way through a door) is learned late, surprises long, and is seen more often so. New walks count as
+    much as the most surprising one. 0: all alike. After Schaul et al. (2016), whole walks in place of transitions.
+    """
+
+    def __init__(self, kept: int, rare: float, seed: int) -> None:
+        self.kept, self.rare, self._seed = kept, rare, seed
+        self._batches: deque[Batch] = deque(maxlen=kept)
+        self.priority = torch.zeros(0)  # of each walk kept, the oldest first
+
+    def add(self, batch: Batch, known: bool = False) -> None:
+        """Keep the walks of a batch; the oldest batch goes where there is no room. `known`: their priorities are there
+        already, as after `restore`."""
+        size = batch.counts.shape[1]
+        if not known:
+            if len(self._batches) == self._batches.maxlen:
+                self.priority = self.priority[self._batches[0].counts.shape[1] :]
+            most = self.priority.max() if len(self.priority) else torch.tensor(1.0)
+            self.priority = torch.cat([self.priority, most.expand(size)])
+        self._batches.append(batch)
+
+    def draw(self, size: int, update: int) -> tuple[Batch, _Mark]:
+        """So many walks for update `update`, and who wants to hear how much they surprised."""
+        weights = self.priority.double().clamp(min=1e-12).pow(self.rare).numpy()
+        chosen = np.random.default_rng([self._seed, update]).choice(len(weights), size, p=weights / weights.sum())
+        rows = [(batch, row) for batch in self._batches for row in range(batch.counts.shape[1])]
+        picked = [batch.row(row) for batch, row in (rows[i] for i in chosen.tolist())]
+        return Batch.side_by_side(picked), _Mark(self, torch.from_numpy(chosen))
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """Notes how much the walks that were learned from surprised."""
+
+    replay: Replay
+    which: Tensor
+    topics: tuple[str, ...] = (SURPRISE,)
+
+    def __call__(self, said: Messages) -> None:
+        self.replay.priority[self.which] = said[SURPRISE].detach().amax((0, 2)).to(self.replay.priority)
+
+
+def first_walked(done: int, replay: Replay | None) -> int:
+    """The update whose walks a training needs first, after `done` updates: walks are a function of seed and update, so
+    those that were kept are walked again, not saved."""
+    return done if replay is None else max(done - replay.kept, 0)
+
+
+def drawn(walks: Iterator[Batch], replay: Replay | None, size: int, done: int) -> Iterator[tuple[Batch, Tell | None]]:
+    """The batch of each update from `done` on, of walks from `first_walked` on; and who wants to hear of it."""
+    for update, batch in enumerate(walks, first_walked(done, replay)):
+        if replay is None:
+            yield batch, None
+            continue
+        replay.add(batch, known=update < done)
+        if update >= done:
+            yield replay.draw(size, update)
