@@ -96,12 +96,11 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     """
     path = Path(path)
     with named(path, "read"):
-        size = path.stat().st_size
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-        except safetensors.SafetensorError as error:
-            raise FileError(f"cannot read {path}: {_fault(path, size)}") from error
+        data = path.read_bytes()  # at once: a training may put a new file in its place at any moment
+    try:
+        return safetensors.torch.load(data), dict(_header(data)[0].get("__metadata__", {}))
+    except safetensors.SafetensorError as error:
+        raise FileError(f"cannot read {path}: {_fault(data)}") from error
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
@@ -113,22 +112,19 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     return header, end
 
 
-def _fault(path: Path, size: int) -> str:
+def _fault(data: bytes) -> str:
     mend = "load an earlier checkpoint, or make the file anew"
-    if size == 0:
+    if not data:
         return f"the file is empty; {mend}"
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        head = file.read(length) if length < size else b""
     try:
-        header, end = _header(length.to_bytes(8, "little") + head)
+        header, end = _header(data)
         ends = {name: end + entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"}
     except (ValueError, LookupError, TypeError):
         return f"it is no safetensors file, or its header is cut short; {mend}, or check the name"
-    lost = [name for name in ends if ends[name] > size]
+    lost = [name for name in ends if ends[name] > len(data)]
     if not lost:
         return f"it is no valid safetensors file; {mend}"
-    return f"it is cut short at {size} of {max(ends.values())} bytes and lacks {', '.join(sorted(lost))}; {mend}"
+    return f"it is cut short at {len(data)} of {max(ends.values())} bytes and lacks {', '.join(sorted(lost))}; {mend}"
 
 
 class MetricsCsv:
