@@ -83,6 +83,8 @@ class _Suite:
             module = make({topic: signal for topic, signal in topics.items() if topic.partition("/")[0] != role})
         self.module = module
         self.name = module.role or type(module).__name__.lower()
+        if x := next((step.writes["lec/x"] for step in module.steps() if "lec/x" in step.writes), None):
+            topics = {**topics, "hc/recalled_x": x}  # a memory recalls what it was given
         own = {topic for step in module.steps() for topic in step.writes}
         wanted = {read.topic for reader in self._readers() for read in reader.subscriptions.values()}
         self.inputs = {t: s for t, s in topics.items() if t in wanted - own or t == "env/start"}

@@ -374,11 +374,12 @@ def _examined(folder: RunFolder) -> None:
     if "world" not in folder.agent.modules or folder.config["status"] != "done":
         return
     from cogarch import files
+    from cogarch.bench.report import plain
     from cogarch.world.examine import examine_run
 
     found = examine_run(folder)
     Console(stderr=True).print(found.table)
-    files.write_whole(folder.path / "health.json", json.dumps(found.row, indent=2) + "\n")
+    files.write_whole(folder.path / "health.json", json.dumps(plain(found.row), indent=2) + "\n")
 
 
 def _end(folder: RunFolder) -> None:

@@ -16,57 +16,63 @@ CHANNELS = 16
 Kind = Literal["mlp", "conv"]
 
 
-class Encoder(nn.Module):
-    """Codes `[..., size]` of observations `[..., *shape]`, by their contract.
+def measured(seen: Signal) -> tuple[int, ...]:
+    """The shape of an observation as `numbers`: `(n,)`, or `(h, w, channels)`. ValueError for what is not taken."""
+    image = len(seen.shape) == 3 and (seen.dtype == torch.uint8 or seen.dtype.is_floating_point)
+    if image:
+        height, width, channels = seen.shape
+        return height, width, channels * (8 if _symbolic(seen) else 1)
+    if seen.dtype == torch.int64 and seen.shape == (1,) and seen.values:
+        return (seen.values,)
+    if seen.dtype.is_floating_point and len(seen.shape) == 1:
+        return seen.shape
+    raise ValueError(
+        f"no encoder takes env/observation {seen}: it takes one whole number of known range, features [n], and views "
+        "or pixels [h, w, channels]; use another world"
+    )
 
-    A whole number of known range is one-hot, features are taken as they are, a symbolic view (uint8 `[h, w, channels]`)
-    tells each symbol by its bits, pixels (unit "RGB") and images of floats are taken as such. `mlp`: two
-    hidden layers on all of it; `conv`: two layers of convolutions, then one hidden layer. Raises ValueError for what it
-    does not take.
+
+def numbers(observation: Tensor, seen: Signal) -> Tensor:
+    """Observations `[N, *shape]` as numbers `[N, *measured(seen)]`.
+
+    A whole number of known range is one-hot, features are taken as they are, pixels (unit "RGB") are 0 to 1. Each
+    symbol of a view is told by its bits: of learned vectors, which are alike by chance, a few symbols that change
+    (where the agent is) are drowned by the many that stay.
+    """
+    if seen.dtype == torch.int64:
+        return nn.functional.one_hot(observation[:, 0], seen.values).float()
+    if _symbolic(seen):
+        bits = 1 << torch.arange(8, dtype=torch.uint8, device=observation.device)
+        return ((observation.unsqueeze(-1) & bits) > 0).flatten(-2).float()
+    return observation.float() / 255 if seen.dtype == torch.uint8 else observation.float()
+
+
+def _symbolic(seen: Signal) -> bool:
+    return seen.dtype == torch.uint8 and seen.unit != "RGB"
+
+
+class Encoder(nn.Module):
+    """Codes `[..., size]` of observations `[..., *shape]`, by their contract, as `numbers` tells them.
+
+    `mlp`: two hidden layers on all of it; `conv`: two layers of convolutions, then one hidden layer. Raises ValueError
+    for what it does not take.
     """
 
     def __init__(self, seen: Signal, size: int, *, kind: Kind = "mlp", hidden: int = 128) -> None:
         super().__init__()
         self.seen, self.kind = seen, kind
-        symbols = seen.dtype == torch.uint8 and seen.unit != "RGB"
-        if len(seen.shape) == 3 and (seen.dtype == torch.uint8 or seen.dtype.is_floating_point):
-            height, width, channels = seen.shape
-            if symbols:
-                # each symbol is told by its bits: of learned vectors, which are alike by chance, a few symbols that
-                # change (where the agent is) are drowned by the many that stay
-                self.bits: Tensor
-                self.register_buffer("bits", 1 << torch.arange(8, dtype=torch.uint8), persistent=False)
-                channels *= 8
-            if kind == "conv":
-                self.conv = _convolutions(height, width, channels)
-                n = math.prod(self.conv(torch.zeros(1, channels, height, width)).shape)
-            else:
-                n = height * width * channels
-        elif kind == "conv":
-            raise ValueError(f"convolutions take views [h, w, channels], env/observation is {seen}; use kind 'mlp'")
-        elif seen.dtype == torch.int64 and seen.shape == (1,) and seen.values:
-            n = seen.values
-        elif seen.dtype.is_floating_point and len(seen.shape) == 1:
-            n = seen.shape[0]
-        else:
-            raise ValueError(
-                f"no encoder takes env/observation {seen}: it takes one whole number of known range, features [n], and "
-                "views or pixels [h, w, channels]; use another world"
-            )
-        layers = [n, hidden, size] if kind == "conv" else [n, hidden, hidden, size]
-        self.trunk = mlp(layers)
+        shape = measured(seen)
+        n, layers = math.prod(shape), [hidden, hidden, size]
+        if kind == "conv":
+            if len(shape) < 3:
+                raise ValueError(f"convolutions take views [h, w, channels], env/observation is {seen}; use kind 'mlp'")
+            self.conv = _convolutions(*shape)
+            n, layers = math.prod(self.conv(torch.zeros(1, *shape).movedim(-1, 1)).shape), [hidden, size]
+        self.trunk = mlp([n, *layers])
 
     def forward(self, observation: Tensor) -> Tensor:
         lead = observation.shape[: -len(self.seen.shape)]
-        x = observation.reshape(-1, *self.seen.shape)
-        if self.seen.dtype == torch.int64:
-            x = nn.functional.one_hot(x[:, 0], self.seen.values).float()
-        elif hasattr(self, "bits"):
-            x = ((x.unsqueeze(-1) & self.bits) > 0).flatten(-2).float()
-        elif self.seen.dtype == torch.uint8:
-            x = x.float() / 255
-        else:
-            x = x.float()
+        x = numbers(observation.reshape(-1, *self.seen.shape), self.seen)
         if self.kind == "conv":
             x = self.conv(x.movedim(-1, 1))
         coded: Tensor = self.trunk(x.flatten(1))

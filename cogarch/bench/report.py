@@ -52,7 +52,7 @@ def publish(bench: str, rows: Sequence[Row], seeds: Sequence[int], path: Path | 
     if path is not None:
         command = shlex.join(["cogarch", *sys.argv[1:]])
         report = {"bench": bench, "command": command, "machine": machine(), "seeds": list(seeds), "rows": rows}
-        files.write_whole(path, json.dumps(_plain(report), indent=2) + "\n")
+        files.write_whole(path, json.dumps(plain(report), indent=2) + "\n")
 
 
 def over_seeds(found: Sequence[Mapping[str, Any]], figures: Sequence[str], counts: Sequence[str] = ()) -> Row:
@@ -78,12 +78,12 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """NaN has no place in JSON: null."""
     if isinstance(value, dict):
-        return {key: _plain(x) for key, x in value.items()}
+        return {key: plain(x) for key, x in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(x) for x in value]
+        return [plain(x) for x in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cogarch.bus import Bus
 from cogarch.config import Training
-from cogarch.learning.zero_shot import WANTED, accuracy, hits
+from cogarch.learning.zero_shot import CONTINUOUS, WANTED, accuracy, hits, retrieved, view_ids
 from cogarch.module import Messages
 from cogarch.objectives import objective
 
@@ -109,11 +109,18 @@ def update(
         return {}
     return {
         "loss": float(total.detach()),
-        "zero_shot": accuracy(hits(said), batch.zero_shot) if scored else math.nan,
+        "zero_shot": accuracy(_hits(bus, batch, said), batch.zero_shot) if scored else math.nan,
         "events": int(batch.zero_shot.sum()) if scored else 0,
         "gradient_norm": float(norm),
         **{topic: float(part.detach()) for topic, part in parts.items()},
     }
+
+
+def _hits(bus: Bus, batch: Batch, said: Messages) -> NDArray[np.bool_]:
+    if bus.plan.topics["lec/x"].unit != CONTINUOUS:
+        return hits(said)
+    seen = batch.walk["env/observation"]
+    return retrieved(said, view_ids((seen[..., 0] if seen.dtype == torch.int64 else seen).cpu().numpy()))
 
 
 @contextmanager

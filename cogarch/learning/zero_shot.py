@@ -140,6 +140,10 @@ def predict(bus: Bus, walk: Mapping[str, NDArray[Any]]) -> Bools:
         raise ValueError("a walk of 0 ticks: give 1 or more")
     bus.reset(walk["node"].shape[1])
     with torch.no_grad():
+        if bus.plan.topics["lec/x"].unit == CONTINUOUS:
+            pieces = list(played(bus, walk, WANTED))
+            said = {topic: torch.cat([piece[topic] for piece in pieces]) for topic in WANTED}
+            return retrieved(said, view_ids(walk["observation"]))
         return np.vstack([hits(said) for said in played(bus, walk, WANTED)])
 
 
@@ -148,6 +152,24 @@ def hits(said: Messages) -> Bools:
     x, predicted = (said[topic].detach() for topic in WANTED)
     hit = (predicted.argmax(-1) == x.argmax(-1)) & (x != 0).any(-1)
     return np.asarray(hit.cpu().numpy())
+
+
+CONTINUOUS = "code"
+"""The unit of a sensory code that is no symbol."""
+
+
+def retrieved(said: Messages, seen: Ints) -> Bools:
+    """`[T, B]`: of all views of its walk, numbered in `seen` `[T, B]`, none is more like (by cosine) what was predicted
+    than the one that is seen; for continuous codes."""
+    x, predicted = (said[topic].detach() for topic in WANTED)
+    found = np.zeros(seen.shape, bool)
+    for row in range(seen.shape[1]):
+        _, first, view = np.unique(seen[:, row], return_index=True, return_inverse=True)
+        views = torch.nn.functional.normalize(x[first, row], dim=-1)
+        likeness = predicted[:, row] @ views.T  # [T, views]
+        own = likeness.gather(1, torch.from_numpy(view)[:, None].to(likeness.device))[:, 0]
+        found[:, row] = ((own > 0) & (own >= likeness.amax(1) - 1e-6)).cpu().numpy()
+    return found
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from cogarch.check import Verdict, check_module, example_contracts
 from cogarch.executive.explorer import Explorer
 from cogarch.hc.hebbian import Hebbian
 from cogarch.hc.modern_hopfield import ModernHopfield
+from cogarch.lec.fly_hash import FlyHash
 from cogarch.lec.one_hot import OneHot
 from cogarch.lec.two_hot import TwoHot
 from cogarch.mec.recurrent import Recurrent
@@ -39,6 +40,7 @@ EGOCENTRIC = "turn, advance"
     ("cls", "settings"),
     [
         (OneHot, {}),
+        (FlyHash, {}),
         (TwoHot, {}),
         (TwoHot, {"filters": [0.5], "units": 11}),
         (TEM, {"modules": [9, 8, 7]}),

@@ -124,7 +124,7 @@ def test_what_is_not_taken_is_told_with_what_is() -> None:
         ) as told:
             Encoder(seen, 7)
         assert str(seen) in str(told.value)
-    for seen in (NUMBER, FEATURES, Signal((5, 4))):
+    for seen in (NUMBER, FEATURES):
         with pytest.raises(ValueError, match=r"convolutions take views \[h, w, channels\].*use kind 'mlp'"):
             Encoder(seen, 7, kind="conv")
 
