@@ -10,37 +10,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from memories import filled, memory, rand, unit
 from scipy import special
 from torch import Tensor
 
-from cogarch import Signal
 from cogarch.hc.memory import AssociativeMemory
-from cogarch.hc.modern_hopfield import ModernHopfield
 from cogarch.module import State
-
-Array = NDArray[Any]
-
-
-def memory(capacity: int = 8, n_g: int = 5, n_x: int = 3, beta: float = 4.0, **more: Any) -> ModernHopfield:
-    return ModernHopfield({"mec/g": Signal((n_g,)), "lec/x": Signal((n_x,))}, capacity=capacity, beta=beta, **more)
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def filled(hc: ModernHopfield, keys: Tensor, values: Tensor, **more: Any) -> State:
-    """Keys `[P, B, n_g]` and values `[P, B, n_x]` written one after the other."""
-    state = hc.init(keys.shape[1])
-    for key, value in zip(keys, values, strict=True):
-        state = hc.write(state, key, value, **more)
-    return state
-
-
-def unit(x: Array) -> Array:
-    length: Array = np.linalg.norm(x, axis=-1, keepdims=True)
-    return x / length
 
 
 def same(a: State, b: State) -> bool:
@@ -480,43 +455,3 @@ def test_beta_is_saved_only_where_it_is_learned() -> None:
     assert "log_beta" not in memory().state_dict()
     assert "log_beta" in memory(learn_beta=True).state_dict()
     assert memory(beta=7.0).log_beta.exp().item() == pytest.approx(7)
-
-
-# --- recall of the structural code by the sensory ---------------------------------------------------------------------
-
-
-@torch.no_grad()
-def test_recall_by_what_is_sensed_by_hand() -> None:
-    hc = memory(recall_g=True, beta=2.0)
-    keys, values, x = rand(4, 1, 5), rand(4, 1, 3, seed=1), rand(1, 3, seed=2)
-    got = hc.recall_by_x(filled(hc, keys, values), x)[0]["hc/recalled_g"][0]
-    k, v = unit(keys[:, 0].numpy()), unit(values[:, 0].numpy())
-    np.testing.assert_allclose(got, special.softmax(2 * v @ unit(x[0].numpy())) @ k, atol=1e-5)
-    assert hc.recall_by_x(hc.init(1), x)[0]["hc/recalled_g"].abs().sum() == 0
-
-
-@torch.no_grad()
-def test_landmarks_by_hand() -> None:
-    """Two places look the same, 0.8 and 0.6 near; a third is nearer still, and looks otherwise."""
-    hc, views = memory(landmark=20.0), torch.eye(3)
-    keys = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0.8, 0.6, 0, 0, 0]])[:, None]
-    state = filled(hc, keys, views[[0, 0, 1]][:, None])
-    here = torch.tensor([[1.6, 1.2, 0, 0, 0]])
-    said, _ = hc.recall_by_x(state, 3 * views[:1], here)
-    first = 1 / (1 + np.exp(20 * (0.6 - 0.8)))
-    np.testing.assert_allclose(said["hc/recalled_g"][0], [first, 1 - first, 0, 0, 0], atol=1e-6)
-    assert float(said["hc/recognised"]) == pytest.approx(0.8)
-    for unknown in (hc.recall_by_x(state, views[2:], here)[0], hc.recall_by_x(hc.init(1), views[:1], here)[0]):
-        assert float(unknown["hc/recognised"]) == -1 and not unknown["hc/recalled_g"].any()
-
-
-@torch.no_grad()
-def test_landmarks_are_the_same_played() -> None:
-    hc, rng = memory(capacity=7, landmark=5.0), torch.Generator().manual_seed(0)
-    g, x = torch.randn(12, 2, 5, generator=rng), torch.eye(3)[torch.randint(3, (12, 2), generator=rng)]
-    state, played = hc.init(2), hc.attend(hc.init(2), g, g, x)[0]
-    for t in range(12):
-        said, _ = hc.recall_by_x(state, x[t], g[t])
-        for topic in ("hc/recalled_g", "hc/recognised"):
-            torch.testing.assert_close(played[topic][t], said[topic])
-        state = hc.store(state, g[t], x[t])[1]
