@@ -81,12 +81,12 @@ class Health:
         lines = {
             "std of a latent (1 is meant), rank": f"{self.std:.2f}, {self.rank:.1f}",
             "share of the variance between worlds": f"{self.between:.2f}",
-            "position R2, linear (perceptron)": f"{self.position_r2:.3f} ({self.position_r2_mlp:.3f})",
+            "position R2, linear (perceptron)": f"{_said(self.position_r2)} ({_said(self.position_r2_mlp)})",
             "  of the observation itself, of an untrained encoder": (
-                f"{self.position_r2_raw:.3f}, {self.position_r2_untrained:.3f}"
+                f"{_said(self.position_r2_raw)}, {_said(self.position_r2_untrained)}"
             ),
             "next place right: moves, bumps, bottlenecks": (
-                f"{self.accuracy_moved:.3f}, {self.accuracy_bumped:.3f}, {_said(self.door_accuracy)}"
+                f"{_said(self.accuracy_moved)}, {_said(self.accuracy_bumped)}, {_said(self.door_accuracy)}"
             ),
             "error for other actions over that for those taken": f"{self.action_use:.1f}",
             f"error of {far} ticks imagined, of the code repeated, of others' moves": (
@@ -106,19 +106,19 @@ class Health:
     @property
     def verdict(self) -> tuple[str, str]:
         """What it is: "collapsed", "static background only", "usable" or "not usable", and why."""
-        if self.std < COLLAPSED:
+        if not self.std >= COLLAPSED:
             return "collapsed", (
                 f"latents have a standard deviation of {self.std:.2g}, not 1: then neither rank ({self.rank:.1f}) nor a"
                 " small error says anything"
             )
-        told = f"position R2 {self.position_r2:.2f}"
+        told = "no places" if math.isnan(self.position_r2) else f"position R2 {self.position_r2:.2f}"
         if self.position_r2 < BACKGROUND and self.between > BACKGROUND:
             return "static background only", (
                 f"{self.between:.0%} of the variance lies between worlds, and the code does not tell where in them the "
                 f"agent is ({told})"
             )
         wants = []
-        if not self.position_r2 >= KNOWN:
+        if self.position_r2 < KNOWN:
             wants.append(f"{told} < {KNOWN}")
         if not self.accuracy >= FORESEEN:
             wants.append(f"the next code is nearest to the right place in {self.accuracy:.2f} < {FORESEEN} of moves")
