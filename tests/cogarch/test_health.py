@@ -1,7 +1,10 @@
 """The health report on models made to fail, each by a loss that is switched off, and on one that works."""
 
+import json
 import math
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,3 +91,23 @@ def test_a_training_in_a_world_without_places_or_doors_has_a_report(tmp_path: Pa
     assert math.isnan(health.position_r2) and set(health.surprise) == {"teleport"}
     assert "not usable" in health.verdict[0] or health.verdict[0] == "collapsed"
     assert health.table.row_count > 8
+
+
+def test_a_training_from_the_shell_ends_with_the_report(tmp_path: Path) -> None:
+    command = ["train", "jepa", "cogarch/Line-v0", "--updates", "2", "--out", str(tmp_path / "run")]
+    for setting in ("training.policy=uniform", "training.batch=4", "world.hidden=16"):
+        command += ["--set", setting]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cogarch"), *command],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "AUROC of surprise: teleport" in done.stderr
+
+    def no_number(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    found = json.loads((tmp_path / "run" / "health.json").read_text(), parse_constant=no_number)
+    assert found["position_r2"] is None and found["verdict"] in done.stderr
