@@ -371,11 +371,17 @@ def _agent(name: str, swap: tuple[str, ...], settings: tuple[str, ...], preset: 
 
 def _examined(folder: RunFolder) -> None:
     """What a world model has learned, told and kept in health.json."""
-    if "world" not in folder.agent.modules or folder.config["status"] != "done":
+    world = folder.beginning.modules.get("world")
+    if world is None or folder.config["status"] != "done":
         return
     from cogarch import files
     from cogarch.bench.report import plain
+    from cogarch.registry import find
     from cogarch.world.examine import examine_run
+    from cogarch.world.jepa import Jepa
+
+    if not issubclass(find("world", world["use"]), Jepa):  # what another one means by a latent, it alone knows
+        return
 
     found = examine_run(folder)
     Console(stderr=True).print(found.table)

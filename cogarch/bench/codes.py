@@ -152,9 +152,8 @@ def training(
 ) -> RunFolder:
     """The folder of that training, its weights kept after each eighth of it."""
     setup = agent.training
-    if (
-        env is not None and "lec" in agent.modules and _views(env)
-    ):  # slow worlds: fewer updates; as many codes as there are views in a walk
+    if env is not None and "lec" in agent.modules and _views(env):
+        # slow worlds: fewer updates; as many codes as there are views in a walk
         agent = agent.change("lec", codes=256)
         setup = setup.model_copy(update={"updates": 200})
     if quick:

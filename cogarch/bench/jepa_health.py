@@ -17,13 +17,11 @@ from rich.console import Console
 
 import agents
 from analysis.style import GREY, STYLE, save_figure
-from cogarch.bench.codes import changed, training
+from cogarch.bench.codes import Changes, changed, training
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
 from cogarch.world.examine import examine_run
 from cogarch.world.health import Health
-
-Changes = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

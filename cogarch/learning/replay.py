@@ -31,7 +31,7 @@ class Replay:
 
     def add(self, batch: Batch, known: bool = False) -> None:
         """Keep the walks of a batch; the oldest batch goes where there is no room. `known`: their priorities are there
-        already, as after `restore`."""
+        already, from a checkpoint."""
         size = batch.counts.shape[1]
         if not known:
             if len(self._batches) == self._batches.maxlen:

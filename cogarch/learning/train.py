@@ -23,7 +23,7 @@ from cogarch.config import Agent, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
 from cogarch.learning.backprop import Diverged, no_subnormals, rate, update
 from cogarch.learning.checkpoint import load_checkpoint, save_checkpoint
-from cogarch.learning.replay import Replay, drawn, first_walked
+from cogarch.learning.replay import SURPRISE, Replay, drawn, first_walked
 from cogarch.learning.walks import batches
 from cogarch.run import contracts
 from cogarch.wiring import nearest
@@ -110,7 +110,11 @@ def _build(
     reach = bus.reach()
     if agent.swapped:
         agent = _without(agent, [topic for topic in agent.training.losses if topic not in reach], console)
-    losses = agent.training.losses
+    setup = agent.training
+    if setup.replay and (SURPRISE not in bus.plan.topics or setup.walk is not None):
+        why = f"nobody writes {SURPRISE!r}" if setup.walk is None else "agents that stay (training.walk) are not drawn"
+        raise ValueError(f"training.replay is {setup.replay}, but {why}; leave it 0")
+    losses = setup.losses
     for topic in losses:
         if topic not in reach:
             raise ValueError(f"no module writes the loss {topic!r}; {nearest(topic, reach)}")

@@ -227,13 +227,12 @@ def _surprised(bus: Bus, known: Walk, world: World, first: int, seed: int) -> di
 
 
 def _elsewhere(known: Walk, walk: Walk, rng: np.random.Generator) -> NDArray[Any]:
-    """What is sensed at another node of the same world, two steps away or more, as it was when that was visited."""
+    """What is sensed at another node of the same world, two cells away or more where one is, as it was when visited."""
     seen = []
     for row in range(walk["node"].shape[1]):
-        near = {*walk["node"][-2:, row].tolist()}
-        apart = np.abs(known["place"][:, row] - walk["place"][-1, row]).sum(-1) >= 2
-        far = np.flatnonzero(apart & ~np.isin(known["node"][:, row], list(near)))
-        seen.append(known["observation"][rng.choice(far), row])
+        other = ~np.isin(known["node"][:, row], walk["node"][-2:, row])
+        far = other & (np.abs(known["place"][:, row] - walk["place"][-1, row]).sum(-1) >= 2)
+        seen.append(known["observation"][rng.choice(np.flatnonzero(far if far.any() else other)), row])
     return np.stack(seen)
 
 

@@ -34,7 +34,7 @@ class Health:
     """The same of the observation itself."""
     position_r2_untrained: float
     accuracy: float
-    """How often the code predicted for a new (node, action) is nearest to that of the right node of this world."""
+    """How often the code predicted for a (node, action) is nearest to that of the right node of this world."""
     accuracy_moved: float
     accuracy_bumped: float
     """The same where the move was made, and where it was refused."""

@@ -88,7 +88,7 @@ class Transformer(nn.Module):
         return self._attend(state, z, moved, start)
 
     def _attend(self, state: State, z: Tensor, moved: Tensor, start: Tensor) -> tuple[Tensor, State]:
-        length, c = len(z), self.context - 1
+        c = self.context - 1
         # how many ticks each one may look back on: none across a start, which is itself not looked at
         ticks = []
         n = state["ticks"]
@@ -104,7 +104,6 @@ class Transformer(nn.Module):
             windows = seen.unfold(0, c + 1, 1).movedim(-1, 2)  # [T, B, context, width], this tick last
             after[f"layer {i}"] = windows[:, :, 1:]
             x = block(windows, before)
-        assert len(x) == length
         return z + self.change(x), after
 
 

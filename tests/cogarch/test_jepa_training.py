@@ -299,3 +299,15 @@ def test_an_objective_that_is_not_finite_stops_by_name(tmp_path: Path, monkeypat
     kept = load_file(tmp_path / "run" / "checkpoint.safetensors")
     assert all(bool(x.isfinite().all()) for x in kept.values())
     assert RunFolder.open(tmp_path / "run").config["status"] == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"), [({}, "nobody writes 'world/surprise'"), ({"walk": 200}, "agents that stay")]
+)
+def test_a_replay_that_cannot_be_is_refused_before_there_is_a_folder(
+    settings: dict[str, int], why: str, tmp_path: Path
+) -> None:
+    agent = agents.load("learner").train_with(replay=3, **settings)
+    with pytest.raises(ValueError, match=f"training.replay is 3, but {why}"):
+        train(agent, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
