@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from cogarch.module import Signal
 
 CHANNELS = 16
+PICTURE = 32
+"""From so many pixels from side to side on a view is a picture."""
 
 Kind = Literal["mlp", "conv"]
 
@@ -88,11 +90,14 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 
 def _convolutions(height: int, width: int, channels: int) -> nn.Sequential:
-    """Of small views at full resolution; of pictures in two strides (Mnih et al. 2015, fewer channels)."""
-    if min(height, width) < 32:
-        sizes, kernels = [channels, CHANNELS, CHANNELS], [(3, 1, 1), (3, 1, 1)]
-    else:
-        sizes, kernels = [channels, CHANNELS, 2 * CHANNELS], [(8, 4, 0), (4, 2, 0)]
+    """Of small views at full resolution; of pictures in patches of 4 x 4, each looked at for itself.
+
+    A filter that spans more than a place of the world learns the agent together with the walls beside it, and does not
+    know it beside others.
+    """
+    sizes, kernels = [channels, CHANNELS, CHANNELS], [(3, 1, 1), (3, 1, 1)]
+    if min(height, width) >= PICTURE:
+        sizes, kernels = [channels, 2 * CHANNELS, CHANNELS], [(4, 4, 0), (1, 1, 0)]
     layers: list[nn.Module] = []
     for n, m, (kernel, stride, padding) in zip(sizes, sizes[1:], kernels, strict=False):
         layers += [nn.Conv2d(n, m, kernel, stride, padding), nn.ReLU()]

@@ -24,13 +24,14 @@ BENCHES = {
     "absence": 3,  # memory: accuracy against the time since the last visit
     "cells": 3,  # shares of grid, band, border and place cells, by agent and by frequency module
     "jepa-health": 3,  # what a world model has learned, beside models made to fail
+    "jepa-speed": 1,  # training of a world model beside a plain autoencoder of its size, and what each code tells
     "bus": 1,  # the cost of the bus beside the same modules called by hand, and of play beside ticking
     "worlds": 1,  # steps a second of every world, beside MiniGrid in gymnasium's own vector environments
     "tem-speed": 1,  # training of TEM and TEM-t, beside TEM's plain form and the rotor
     "train": 1,  # steps a second, threads and memory of training, by structural code
 }
 """The benches, and how many seeds each takes unless told otherwise."""
-TIMED = ("bus", "worlds", "tem-speed", "train")
+TIMED = ("jepa-speed", "bus", "worlds", "tem-speed", "train")
 """What is timed takes one seed."""
 
 

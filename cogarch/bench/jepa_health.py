@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,18 +11,24 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as PaperFigure
 from numpy.typing import NDArray
 from rich.console import Console
 
 import agents
+import envs
 from analysis.style import GREY, STYLE, save_figure
 from cogarch.bench.codes import Changes, changed, training
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
-from cogarch.world.examine import examine_run
+from cogarch.folder import RunFolder
+from cogarch.world.examine import examine_run, walked
 from cogarch.world.health import Health
+from cogarch.world.probes import r2
+from envs.ideal import IdealObserver
+from envs.spatial.lattice import Lattice
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Model:
     """Losses that are switched off."""
     drawn: bool = False
     """It has a column in the figure."""
+    partial: bool = False
+    """A part of the world is seen: what an ideal observer knows of the place is said beside it."""
 
     def agent(self) -> Agent:
         agent = changed(agents.load("jepa"), self.changes)
@@ -48,6 +57,9 @@ class Model:
 
 
 EGO = {"body": "egocentric", "view": 7}
+CONV: Changes = {"world": {"encoder": "conv"}}
+LONGER = {"batch": 32, "steps": 24}
+REMEMBERS: Changes = {"world": {"predictor": "gru"}, "training": LONGER}
 MODELS = (
     Model("two rooms from above", drawn=True),
     Model("without variance and covariance", without=("loss/variance", "loss/covariance", "loss/inverse"), drawn=True),
@@ -55,9 +67,11 @@ MODELS = (
     Model("without prediction", without=("loss/rollout",), drawn=True),
     Model("two rooms, thin walls", options={"walls": "edges"}),
     Model("two rooms with an object", options={"landmarks": 1}),
-    Model("two rooms, egocentric view", options=EGO, changes={"world": {"predictor": "gru"}}),
-    Model("two rooms, 64 x 64 pixels", options={"view": "pixels"}, changes={"world": {"encoder": "conv"}}),
-    Model("MiniGrid four rooms, egocentric view", env="MiniGrid-FourRooms-v0", changes={"world": {"predictor": "gru"}}),
+    Model("two rooms, 64 x 64 pixels", options={"view": "pixels"}, changes=CONV),
+    Model("two rooms, view of 7 x 7", options={"view": 7}, changes=REMEMBERS, partial=True),
+    Model("two rooms, egocentric view", options=EGO, changes=REMEMBERS, partial=True),
+    Model("egocentric, marked walls", options=EGO | {"borders": True}, changes=REMEMBERS, partial=True),
+    Model("MiniGrid four rooms, egocentric view", env="MiniGrid-FourRooms-v0", changes=REMEMBERS),
 )
 WORDS = ("verdict", "why")
 
@@ -73,9 +87,10 @@ def measure(
 ) -> list[Row]:
     """Rows `model env position_r2 std rank door_accuracy surprise_auroc verdict ...` (`cogarch.world.health`).
 
-    Beside each: the position R2 of the observation itself and of an untrained encoder, what is imagined against the
-    first code repeated and against other agents' moves, surprise against the number of sensed values that changed. A
-    verdict over seeds is the one found most often, and how often.
+    Beside each: the position R2 of the observation itself, of an untrained encoder, and where only a part is seen of an
+    ideal observer of one view and of all of them (`envs.ideal`); what is imagined against the first code repeated and
+    against other agents' moves; surprise against the number of sensed values that changed. A verdict over seeds is the
+    one found most often, and how often.
 
     `only`: models whose name holds that text. `figure`: codes and imagined errors of a good model and three failed
     ones. ValueError for another world: each model has its own.
@@ -95,7 +110,7 @@ def measure(
             if model.drawn:
                 drawn.setdefault(model.name, health)
             took = {"train_updates": folder.config["updates"], "train_seconds": folder.metrics[-1]["seconds"]}
-            found.append(label | took | health.row)
+            found.append(label | took | health.row | (_ideal(folder) if model.partial else {}))
             console.print(f"{model.name}, seed {seed}: {health.verdict[0]}: {health.verdict[1]}", soft_wrap=True)
         numbers = [key for key in found[0] if key not in (*label, *WORDS, "train_updates")]
         row = over_seeds(found, numbers)
@@ -106,6 +121,23 @@ def measure(
         with matplotlib.rc_context(STYLE):
             save_figure(_page(drawn), figure)
     return rows
+
+
+MANY = 1500
+"""Worlds among which each layout is, but for one case in a hundred thousand."""
+
+
+def _ideal(folder: RunFolder) -> Row:
+    """R2 of the place that an ideal observer expects, in the worlds in which the code was probed."""
+    options = {**folder.config["options"], "layouts": "all"}
+    with contextlib.closing(envs.make(folder.config["env"], MANY, **options)) as every:
+        assert isinstance(every, Lattice)
+        every.reset(seed=list(range(MANY)))
+        ideal = IdealObserver(every)
+    walk = walked(folder)
+    told = {"view": ideal.seen(walk["observation"]), "ideal": ideal.remembered(walk)}
+    place = torch.from_numpy(walk["place"]).flatten(0, 1)
+    return {f"position_r2_{name}": r2(torch.from_numpy(x).flatten(0, 1), place) for name, x in told.items()}
 
 
 def _page(drawn: Mapping[str, Health]) -> PaperFigure:

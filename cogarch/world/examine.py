@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,16 +47,10 @@ def examine(
 ) -> Health:
     """Measure an agent's world model: probes are fitted in training worlds (with `options`), all else is scored in
     worlds from 10,000 on, with the options of `scored` on top."""
-    seen = {**options, **scored}
-    many = FITTED * walks
-    with contextlib.closing(envs.make(env, many, **options)) as world:
-        bus = agent.build(contracts(world), batch=walks, seed=seed, learning=True)
-        blank = agent.model_copy(update={"weights": None})
-        untrained = blank.build(contracts(world), batch=walks, seed=seed, learning=True)
-        fitted = policies.walk(world, policies.usual(world), ticks // FITTED, world_seeds=range(many), policy_seed=seed)
-    first = SCORING_SEED + 1000 * seed
-    with torch.no_grad(), contextlib.closing(envs.make(env, walks, **seen)) as world:
-        known = policies.walk(world, "least_visited", ticks, world_seeds=range(first, first + walks), policy_seed=seed)
+    bus, untrained, fitted = _fitted(agent, env, options, seed, walks, ticks)
+    with torch.no_grad(), contextlib.closing(envs.make(env, walks, **{**options, **scored})) as world:
+        first = SCORING_SEED + 1000 * seed
+        known = _known(world, ticks, seed)
         said = _said(bus, known)
         z = said["world/z"]
         return Health(
@@ -73,10 +67,53 @@ def examine(
 
 def examine_run(folder: RunFolder) -> Health:
     """Of a training, as its configuration says."""
+    return examine(**_asked(folder))
+
+
+def position(folder: RunFolder) -> dict[str, float]:
+    """What of the place the code `world/z` of a training tells (`position_r2` and what stands beside it), of any module
+    that writes it."""
+    asked = _asked(folder)
+    options, seed = asked["options"], asked["seed"]
+    bus, untrained, fitted = _fitted(asked["agent"], asked["env"], options, seed, WALKS, TICKS)
+    world = envs.make(asked["env"], WALKS, **{**options, **asked["scored"]})
+    with torch.no_grad(), contextlib.closing(world):
+        return _position(bus, untrained, fitted, _known(world, TICKS, seed), world)
+
+
+def walked(folder: RunFolder) -> Walk:
+    """The walk through worlds never trained on in which a training is judged."""
+    asked = _asked(folder)
+    with contextlib.closing(envs.make(asked["env"], WALKS, **{**asked["options"], **asked["scored"]})) as world:
+        return _known(world, TICKS, asked["seed"])
+
+
+def _asked(folder: RunFolder) -> dict[str, Any]:
+    """What `examine` is given for a training."""
     config, agent = folder.config, folder.agent
-    own = agent.training.world == config["env"]
-    scored = agent.training.scored if own else {}
-    return examine(agent, config["env"], options=config["options"], scored=scored, seed=config["seed"])
+    scored = agent.training.scored if agent.training.world == config["env"] else {}
+    about = {"env": config["env"], "options": config["options"], "seed": config["seed"]}
+    return {"agent": agent, "scored": scored, **about}
+
+
+def _fitted(
+    agent: Agent, env: str, options: Mapping[str, Any], seed: int, walks: int, ticks: int
+) -> tuple[Bus, Bus, Walk]:
+    """The agent's bus, that of an untrained one, and walks in many training worlds."""
+    many = FITTED * walks
+    with contextlib.closing(envs.make(env, many, **options)) as world:
+        bus = agent.build(contracts(world), batch=walks, seed=seed, learning=True)
+        blank = agent.model_copy(update={"weights": None})
+        untrained = blank.build(contracts(world), batch=walks, seed=seed, learning=True)
+        walk = policies.walk(world, policies.usual(world), ticks // FITTED, world_seeds=range(many), policy_seed=seed)
+    return bus, untrained, walk
+
+
+def _known(world: World, ticks: int, seed: int) -> Walk:
+    """A walk that gets to know each of the scoring worlds."""
+    first = SCORING_SEED + 1000 * seed
+    seeds = range(first, first + world.num_envs)
+    return policies.walk(world, "least_visited", ticks, world_seeds=seeds, policy_seed=seed)
 
 
 def _points(z: Tensor, place: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,27 +124,30 @@ def _points(z: Tensor, place: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 TOPICS = ("world/z", "world/z_predicted", "world/surprise")
+MEMORY = "world/memory"
 
 
-def _said(bus: Bus, walk: Walk) -> Messages:
+def _said(bus: Bus, walk: Walk, topics: Sequence[str] = TOPICS) -> Messages:
     bus.reset(walk["node"].shape[1])
-    return bus.play(heard(walk), TOPICS)
+    return bus.play(heard(walk), topics)
 
 
 def _position(bus: Bus, untrained: Bus, fitted: Walk, known: Walk, world: World) -> dict[str, Any]:
-    names = ("position_r2", "position_r2_mlp", "position_r2_raw", "position_r2_untrained")
+    names = ("position_r2", "position_r2_mlp", "position_r2_memory", "position_r2_raw", "position_r2_untrained")
     if world.metadata["motion"] == NO_BODY:
         return dict.fromkeys(names, float("nan"))
     y, y_new = (torch.from_numpy(walk["place"]).flatten(0, 1) for walk in (fitted, known))
 
-    def codes(bus: Bus) -> tuple[Tensor, Tensor]:
-        old, new = (_said(bus, walk)["world/z"].flatten(0, 1) for walk in (fitted, known))
+    def codes(bus: Bus, *topics: str) -> tuple[Tensor, Tensor]:
+        told = (_said(bus, walk, topics) for walk in (fitted, known))
+        old, new = (torch.cat([said[topic] for topic in topics], -1).flatten(0, 1) for said in told)
         return old, new
 
     def probe(how: Callable[..., float], x: tuple[Tensor, Tensor]) -> float:
         return how(x[0], y, x[1], y_new)
 
-    learned = codes(bus)
+    learned = codes(bus, "world/z")
+    remembers = MEMORY in bus.plan.topics
     raw = [torch.from_numpy(walk["observation"]) for walk in (fitted, known)]
     if raw[0].dim() == 2:  # one whole number
         n = bus.plan.topics["env/observation"].values
@@ -119,8 +159,9 @@ def _position(bus: Bus, untrained: Bus, fitted: Walk, known: Walk, world: World)
     return {
         "position_r2": probe(linear_r2, learned),
         "position_r2_mlp": probe(mlp_r2, learned),
+        "position_r2_memory": probe(linear_r2, codes(bus, "world/z", MEMORY)) if remembers else float("nan"),
         "position_r2_raw": linear_r2(flat[0], y[::few], flat[1], y_new[::few]),
-        "position_r2_untrained": probe(linear_r2, codes(untrained)),
+        "position_r2_untrained": probe(linear_r2, codes(untrained, "world/z")),
     }
 
 
@@ -135,6 +176,12 @@ def _nearest(z: Tensor, bank: Tensor, node: Tensor) -> Tensor:
     """Whether no code of the bank is nearer to z `[n, d]` than that of the node `[n]`."""
     apart = torch.cdist(z, bank).nan_to_num(torch.inf)
     return apart.gather(1, node[:, None])[:, 0] <= apart.amin(1) * (1 + 1e-6)
+
+
+def _at(z: Tensor, banks: Sequence[Tensor]) -> Tensor:
+    """The node `[B]` of each world whose code is nearest to z `[B, d]`."""
+    apart = [torch.cdist(one[None], bank).nan_to_num(torch.inf)[0] for one, bank in zip(z, banks, strict=True)]
+    return torch.stack([x.argmin() for x in apart])
 
 
 def _next(said: Messages, known: Walk, world: World) -> dict[str, Any]:
@@ -187,20 +234,29 @@ def _imagined(bus: Bus, said: Messages, known: Walk, world: World, first: int, s
     def errors(told: Tensor) -> tuple[float, ...]:
         return tuple(((told - z[AHEAD + 1 :]).square().sum(-1).mean(-1) / variance).tolist())
 
-    agree = []
-    for row in range(world.num_envs):
-        bank = _bank(said["world/z"][:, row], known["node"][:, row], len(world.table(row)))
-        path = torch.cat([z[AHEAD, row][None], imagined[:, row]])
-        at = torch.cdist(path, bank).nan_to_num(torch.inf).argmin(1)
-        true = torch.from_numpy(walk["node"][AHEAD:, row])
-        agree.append((at[1:] == at[:-1]) == (true[1:] == true[:-1]))
+    banks = [
+        _bank(said["world/z"][:, row], known["node"][:, row], len(world.table(row))) for row in range(world.num_envs)
+    ]
+    true = torch.from_numpy(walk["node"][AHEAD:])
+
+    def agree(places: Sequence[Tensor]) -> float:
+        """How often these `[B]`, tick by tick, stay or go as the true ones do."""
+        at = torch.stack([_at(z[AHEAD], banks), *places])
+        return float(((at[1:] == at[:-1]) == (true[1:] == true[:-1])).double().mean())
+
+    snapped, state, code = [], bus.state["world"], z[AHEAD]
+    for told in moved:
+        imagined_, state = part.ahead(state, code, told)
+        snapped.append(_at(imagined_, banks))
+        code = torch.stack([bank[at] for bank, at in zip(banks, snapped[-1].tolist(), strict=True)])
     errors_, shuffled_ = errors(imagined), errors(shuffled)
     return {
         "rollout": errors_,
         "repeat": errors(z[AHEAD].expand_as(imagined)),
         "shuffled": shuffled_,
         "action_use": shuffled_[0] / max(errors_[0], 1e-12),
-        "walls": float(torch.stack(agree).double().mean()),
+        "walls": agree([_at(code, banks) for code in imagined]),
+        "walls_snapped": agree(snapped),
     }
 
 
@@ -252,9 +308,5 @@ def _recolour(world: World, rows: NDArray[np.int64], rng: np.random.Generator) -
     if not all(map(len, objects)):
         return False
     for row, nodes in zip(rows.tolist(), objects, strict=True):
-        node = int(rng.choice(nodes))
-        now = int(world._objects_at(row)[node])  # type: ignore[index]
-        kinds = world._senses - world._objects  # type: ignore[attr-defined]
-        other = (now - world._objects + int(rng.integers(1, kinds))) % kinds + world._objects  # type: ignore[attr-defined]
-        world.put_object(row, node, other)  # type: ignore[attr-defined]
+        world.change_landmark(row, int(rng.choice(nodes)), int(rng.integers(1, 10)))  # type: ignore[attr-defined]
     return True

@@ -30,6 +30,8 @@ class Health:
     position_r2: float
     """Linear, fitted in training worlds; NaN where there are no places."""
     position_r2_mlp: float
+    position_r2_memory: float
+    """The same of the code and of what the predictor remembers; NaN where it remembers nothing."""
     position_r2_raw: float
     """The same of the observation itself."""
     position_r2_untrained: float
@@ -44,6 +46,8 @@ class Health:
     """The error of predictions for other actions over that for those taken; 1: the action does not matter."""
     walls: float
     """The share of imagined steps that stay or go as the world's agent does."""
+    walls_snapped: float
+    """The same where each imagined code is replaced by the nearest that the agent remembers of this world."""
     distance: float
     """Spearman's correlation of distances between codes with steps between nodes."""
     rollout: tuple[float, ...]
@@ -81,7 +85,9 @@ class Health:
         lines = {
             "std of a latent (1 is meant), rank": f"{self.std:.2f}, {self.rank:.1f}",
             "share of the variance between worlds": f"{self.between:.2f}",
-            "position R2, linear (perceptron)": f"{_said(self.position_r2)} ({_said(self.position_r2_mlp)})",
+            "position R2, linear (perceptron; with the predictor's memory)": (
+                f"{_said(self.position_r2)} ({_said(self.position_r2_mlp)}; {_said(self.position_r2_memory)})"
+            ),
             "  of the observation itself, of an untrained encoder": (
                 f"{_said(self.position_r2_raw)}, {_said(self.position_r2_untrained)}"
             ),
@@ -92,7 +98,9 @@ class Health:
             f"error of {far} ticks imagined, of the code repeated, of others' moves": (
                 f"{self.rollout[-1]:.3f}, {self.repeat[-1]:.3f}, {self.shuffled[-1]:.3f}"
             ),
-            "imagined steps that walls stop as in the world": f"{self.walls:.3f}",
+            "imagined steps that walls stop as in the world (each snapped to memory)": (
+                f"{self.walls:.3f} ({self.walls_snapped:.3f})"
+            ),
             "distance of codes with steps between places, rank correlation": f"{self.distance:.2f}",
             **{
                 f"AUROC of surprise: {name} (of what changed)": f"{x:.3f} ({self.change[name]:.3f})"

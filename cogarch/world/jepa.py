@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from cogarch.encoder import Encoder, Kind, mlp
+from cogarch.encoder import Encoder, Kind
 from cogarch.module import Messages, Module, Noise, Objective, Read, Share, Signal, State, Step
 from cogarch.tree import tree_map
 from cogarch.world import regularisers
-from cogarch.world.predictors import PREDICTORS, Predictor
+from cogarch.world.predictors import PREDICTORS, Mover, Predictor, Residual
 
 STEADY = 0.99
 """Of what error is usual so much stays at each update."""
@@ -28,7 +28,8 @@ class Jepa(Module):
 
     `predictor`: "mlp" (this latent and the move say all), "gru" or "transformer" (which remember, for partial views).
     `moved_by`: what is told of a move, the "action" or the felt "motion". With `ensemble` > 1 so many predictors, begun
-    differently, give their mean, and `world/disagreement`, the variance between them.
+    differently, give their mean, and `world/disagreement`, the variance between them. Predictors that remember say what
+    they do as `world/memory`, which with `world/z` is all that the model knows at a tick.
 
     `world/surprise` is the squared error of the prediction made one tick ago, `e' C^-1 e / d` for the covariance `C` of
     the usual errors, which training keeps: 1 is usual, and a small change of what is always foreseen (a door, in a wall
@@ -63,14 +64,15 @@ class Jepa(Module):
     ) -> None:
         super().__init__()
         self.seen, self.move = topics["env/observation"], topics[f"env/{moved_by}"]
-        self.size, self.horizon, self.momentum, self.projections = size, horizon, momentum, projections
+        self.size, self.hidden, self.horizon = size, hidden, horizon
+        self.momentum, self.projections = momentum, projections
         self.moved_by, self.remembers = moved_by, predictor != "mlp"
         if moved_by == "motion" and self.move.unit == "none":
             raise ValueError("world.moved_by = 'motion', but nothing is felt in this world; use 'action'")
         moves = self.move.values if moved_by == "action" else self.move.shape[0]
         self.encoder = Encoder(self.seen, size, kind=encoder, hidden=hidden)
         self.predictors = nn.ModuleList(PREDICTORS[predictor](size, moves, hidden) for _ in range(ensemble))
-        self.mover = mlp([2 * size, hidden, moves])
+        self.mover = Mover(size, moves, hidden)
         self.usual: Tensor  # covariance of the errors of predictions
         self.register_buffer("usual", torch.eye(size))
         self.target = copy.deepcopy(self.encoder).requires_grad_(False) if target == "momentum" else None
@@ -82,6 +84,8 @@ class Jepa(Module):
         z = Signal((self.size,), cells="latent units")
         start = {"start": "env/start"}
         said = {"world/z_predicted": z} | ({"world/disagreement": Signal()} if len(self.predictors) > 1 else {})
+        if self.remembers:
+            said["world/memory"] = Signal((self.hidden * len(self.predictors),), cells="memory units")
         aim = {"world/z_target": z} if self.target is not None else {}
         past: dict[str, str | Read] = {
             "z_before": Read("world/z", delay=1),
@@ -141,12 +145,12 @@ class Jepa(Module):
 
     def predict_from_this(self, z_before: Tensor, moved: Tensor, start: Tensor) -> Messages:
         made, _ = self._step({}, z_before, self._told(moved))
-        return self._said(made, start)
+        return self._said(made, {}, start)
 
     def predict_all(self, state: State, z_before: Tensor, moved: Tensor, start: Tensor) -> tuple[Messages, State]:
         """Along walks `[T, B, ...]`."""
         made, after = self._over(state, z_before, self._told(moved), start)
-        return self._said(made, start), tree_map(lambda x: x[-1], after)
+        return self._said(made, after, start), tree_map(lambda x: x[-1], after)
 
     def compare(self, z: Tensor, z_predicted: Tensor, start: Tensor) -> Messages:
         error = torch.where(start, 0.0, z_predicted - z)
@@ -191,7 +195,7 @@ class Jepa(Module):
         return regularisers.sigreg(z, directions)
 
     def inverse(self, z: Tensor, moved: Tensor, start: Tensor) -> Tensor:
-        told = self.mover(torch.cat([z[:-1], z[1:]], -1))
+        told = self.mover(z[:-1], z[1:])
         if self.moved_by == "action":
             error = F.cross_entropy(told.movedim(-1, 1), moved[1:, ..., 0].clamp(min=0), reduction="none")
         else:
@@ -204,11 +208,15 @@ class Jepa(Module):
         """Latents `[K, B, d]` after moves `[K, B, ...]` from z `[B, d]`, each from the one imagined before; nothing of
         the living agent changes."""
         passed = []
-        for told in self._told(moved):
-            made, state = self._step(state, z, told)
-            z = made.mean(0)
+        for one in moved:
+            z, state = self.ahead(state, z, one)
             passed.append(z)
         return torch.stack(passed)
+
+    def ahead(self, state: State, z: Tensor, moved: Tensor) -> tuple[Tensor, State]:
+        """The latent `[B, d]` after one move `[B, ...]` from z `[B, d]`, and what is remembered then."""
+        made, after = self._step(state, z, self._told(moved))
+        return made.mean(0), after
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
@@ -239,8 +247,12 @@ class Jepa(Module):
         ]
         return torch.stack([m for m, _ in made]), {str(i): after for i, (_, after) in enumerate(made)}
 
-    def _said(self, made: Tensor, start: Tensor) -> Messages:
+    def _said(self, made: Tensor, after: State, start: Tensor) -> Messages:
         said = {"world/z_predicted": torch.where(start, 0.0, made.mean(0))}
+        if self.remembers:
+            members = enumerate(self._members())
+            held = [member.memory(after[str(i)]) for i, member in members if not isinstance(member, Residual)]
+            said["world/memory"] = torch.where(start, 0.0, torch.cat(held, -1))
         if len(made) > 1:
             said["world/disagreement"] = torch.where(start, 0.0, made.var(0).mean(-1, keepdim=True))
         return said

@@ -1,8 +1,10 @@
-"""What comes next: predictors of the next latent from this one and the move, with and without a memory of the past.
+"""What comes next: predictors of the next latent from this one and the move, with and without a memory of the past; and
+which move was made, told from two latents.
 
 A predictor has `init(batch)`, its state; `step(state, z, moved)` gives the next latent `[n, d]` and the state after it;
 `over(state, z, moved, start)` does so along walks `[T, B, ...]`, each tick from the true latent of the tick before, and
-gives the states after every tick `[T, B, ...]`. All predict a change, added to the latent.
+gives the states after every tick `[T, B, ...]`; `memory(state)` `[..., hidden]` is what it remembers, if it does. All
+predict a change, added to the latent.
 """
 
 from __future__ import annotations
@@ -46,6 +48,10 @@ class Recurrent(nn.Module):
     def init(self, batch: int) -> State:
         return {"h": torch.zeros(batch, self.cell.hidden_size)}
 
+    def memory(self, state: State) -> Tensor:
+        h: Tensor = state["h"]
+        return h
+
     def step(self, state: State, z: Tensor, moved: Tensor) -> tuple[Tensor, State]:
         h = self.cell(torch.cat([z, moved], -1), state["h"])
         return z + self.change(h), {"h": h}
@@ -78,6 +84,11 @@ class Transformer(nn.Module):
         """What each layer took in at the last `context` - 1 ticks, and how many of them there were."""
         past = {f"layer {i}": torch.zeros(batch, self.context - 1, self.width) for i in range(len(self.blocks))}
         return {**past, "ticks": torch.zeros(batch, dtype=torch.int64)}
+
+    def memory(self, state: State) -> Tensor:
+        """What the last layer took in at the last tick."""
+        x: Tensor = state[f"layer {len(self.blocks) - 1}"][..., -1, :]
+        return x
 
     def step(self, state: State, z: Tensor, moved: Tensor) -> tuple[Tensor, State]:
         new = torch.zeros(len(z), dtype=torch.bool, device=z.device)
@@ -129,6 +140,23 @@ class _Block(nn.Module):
         x = windows[..., -1, :] + self.join(heard)
         thought: Tensor = x + self.think(x)
         return thought
+
+
+class Mover(nn.Module):
+    """Which move led from one latent to the next: told by a line from their difference, by a perceptron from both.
+
+    The line is what learns at once a code in which moves are steps in a direction, each its own. A perceptron alone
+    stays for long where two of the moves are not told apart, or for ever.
+    """
+
+    def __init__(self, size: int, moves: int, hidden: int) -> None:
+        super().__init__()
+        self.line, self.perceptron = nn.Linear(size, moves), mlp([2 * size, hidden, moves])
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """Latents `[..., d]`; logits of actions or the felt motion `[..., moves]`."""
+        told: Tensor = self.line(after - before) + self.perceptron(torch.cat([before, after], -1))
+        return told
 
 
 Predictor = Residual | Recurrent | Transformer

@@ -15,7 +15,8 @@ POINTS, REACH = 17, 3.0  # of SIGReg's integral over t, from 0 on
 
 def variance(z: Tensor) -> Tensor:
     """How far each latent falls short of a standard deviation of 1, on average (VICReg, Bardes et al. 2022, eq. 1)."""
-    spread = (z.flatten(0, -2).var(0) + EPSILON).sqrt()
+    flat = z.flatten(0, -2)
+    spread = (flat.var(0, correction=min(1, len(flat) - 1)) + EPSILON).sqrt()  # one code alone has none
     return F.relu(1 - spread).mean()
 
 
@@ -23,7 +24,7 @@ def covariance(z: Tensor) -> Tensor:
     """The mean square of the covariances between latents (VICReg, eq. 4, over d (d - 1) in place of d)."""
     flat = z.flatten(0, -2)
     flat = flat - flat.mean(0)
-    c = flat.T @ flat / (len(flat) - 1)
+    c = flat.T @ flat / max(len(flat) - 1, 1)
     d = len(c)
     return (c.square().sum() - c.diagonal().square().sum()) / max(d * (d - 1), 1)
 

@@ -1,8 +1,9 @@
 """Any graph as a world: the nodes are places, the labels of the edges are actions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from envs.relational.graph_table import AnyGraph, graph_table
+from envs.relational.graph_table import AnyGraph, as_graph, graph_table, node_features
 from envs.relational.relational import Relational
 from envs.world import Ints
 
@@ -22,16 +23,18 @@ class Graph(Relational):
             asked for.
         objects: kinds of objects; each node holds one, drawn with replacement anew each episode, unless the nodes have
             an attribute `object` (0..objects-1).
+        features: what is sensed in place of objects: the node attributes of these names, each a number or a list of
+            numbers, side by side (a list of names, or one text "a, b").
         start: node at which every episode begins; None: any node.
         motion_noise: standard deviation of felt motion, cells a step, on both components.
         render_mode: "rgb_array" or None.
 
-    Observation `Discrete(objects)`; actions the labels in sorted order, a bump where the node has no such edge; node =
-    rank in `list(graph)`; never ends, never pays. Where the nodes have attributes `x` and `y` (or `pos`), place is
-    those and motion "dx, dy" is their difference; else place is a layout to draw by (mean edge 1, see `layout`) and the
-    unit of motion is "none": a graph has no body. What `World.graph` writes is read with the same moves again: the
-    graph's attributes `actions` (their order, "east, north, ...") and `motion` (the unit; felt as the edges'
-    `motion_0`, `motion_1`), the nodes' `heading` and `name`.
+    Observation `Discrete(objects)`, or the features, float32 [n]; actions the labels in sorted order, a bump where the
+    node has no such edge; node = rank in `list(graph)`; never ends, never pays. Where the nodes have attributes `x` and
+    `y` (or `pos`), place is those and motion "dx, dy" is their difference; else place is a layout to draw by (mean edge
+    1, see `layout`) and the unit of motion is "none": a graph has no body. What `World.graph` writes is read with the
+    same moves again: the graph's attributes `actions` (their order, "east, north, ...") and `motion` (the unit; felt as
+    the edges' `motion_0`, `motion_1`), the nodes' `heading` and `name`.
 
     Raises:
         ValueError: a graph that makes no world, with the nodes and the mend; a file that is no graph or has a DOCTYPE.
@@ -45,10 +48,12 @@ class Graph(Relational):
         graph: AnyGraph | str | Path = "karate",
         label: str | None = "action",
         objects: int = 45,
+        features: str | Sequence[str] | None = None,
         start: int | None = None,
         motion_noise: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
+        graph, label = as_graph(graph, label)
         table, self._held, motion = graph_table(graph, label)
         if self._held is not None and self._held.max() >= objects >= 1:
             raise ValueError(f"a node holds object {self._held.max()}: pass objects={self._held.max() + 1} or more")
@@ -60,6 +65,7 @@ class Graph(Relational):
             motion_noise=motion_noise,
             render_mode=render_mode,
             start=start,
+            features=None if features is None else node_features(graph, features),
         )
 
     def _begin(self, rows: Ints) -> None:

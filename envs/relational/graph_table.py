@@ -1,6 +1,6 @@
 """From a networkx graph, or a file of one, to a table of moves; every fault of a graph is named here."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.parsers import expat
@@ -33,19 +33,11 @@ EXAMPLES: dict[str, Callable[[], AnyGraph]] = {
 SEPARATOR = ", "  # of the actions, as `World.graph` writes them
 
 
-def graph_table(
-    graph: AnyGraph | str | Path, label: str | None
-) -> tuple[Table, NDArray[np.int64] | None, Literal["dx, dy", "turn, advance", "none"]]:
-    """Read a graph, prove that it makes a world, and turn it into arrays. See `Graph` for the rules.
-
-    Returns:
-        The table, whose node i is the i-th of `list(graph)`; the objects of the nodes [N] where they name them; the
-        unit of motion.
+def as_graph(graph: AnyGraph | str | Path, label: str | None) -> tuple[AnyGraph, str | None]:
+    """A graph, a file of one or the name of an example as a graph, and what names its moves.
 
     Raises:
-        ValueError: not a graph, too small or too large, not connected, moves without labels, with labels that are no
-            names or contradict each other, coordinates or objects on some nodes only; with the names of nodes and the
-            mend.
+        ValueError: none of these; a file that is no graph.
         OSError: a file that is not there or cannot be read.
     """
     if isinstance(graph, str) and graph in EXAMPLES:
@@ -54,6 +46,23 @@ def graph_table(
         graph = read_graph(Path(graph), label)
     if not isinstance(graph, nx.Graph):
         raise ValueError(f"graph is a {type(graph).__name__}: give a networkx graph, or the path of a file of one")
+    return graph, label
+
+
+def graph_table(
+    graph: AnyGraph, label: str | None
+) -> tuple[Table, NDArray[np.int64] | None, Literal["dx, dy", "turn, advance", "none"]]:
+    """Prove that a graph makes a world, and turn it into arrays. See `Graph` for the rules.
+
+    Returns:
+        The table, whose node i is the i-th of `list(graph)`; the objects of the nodes [N] where they name them; the
+        unit of motion.
+
+    Raises:
+        ValueError: too small or too large, not connected, moves without labels, with labels that are no
+            names or contradict each other, coordinates or objects on some nodes only; with the names of nodes and the
+            mend.
+    """
     if len(graph) < 2:
         raise ValueError(f"the graph has {len(graph)} nodes: a world has at least 2")
     _check_connected(graph)
@@ -248,6 +257,23 @@ def _finite(values: Any, what: str, n: int = 2) -> list[float]:
     if len(numbers) != n or not all(abs(number) < FARTHEST for number in numbers):
         raise ValueError(f"{what} {values!r}: give {n} finite number{'s' * (n > 1)}, below {FARTHEST:g}")
     return numbers
+
+
+def node_features(graph: AnyGraph, names: str | Sequence[str]) -> NDArray[np.float32]:
+    """The attributes of these names of every node, numbers or lists of them, side by side [N, n].
+
+    Raises:
+        ValueError: no name; nodes without one, or with more numbers than others, or with what is no finite number.
+    """
+    wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    if not wanted or not all(wanted):
+        raise ValueError(f"features is {names!r}: give names of node attributes, or None to sense objects")
+    columns = []
+    for name in wanted:
+        values = [np.ravel(value).tolist() for value in _of_every_node(graph, name)]
+        what = [f"{name!r} of node {node!r} is" for node in graph]
+        columns.append([_finite(numbers, at, len(values[0])) for numbers, at in zip(values, what, strict=True)])
+    return np.concatenate([np.array(column, np.float32) for column in columns], axis=1)
 
 
 def _own_objects(graph: AnyGraph) -> NDArray[np.int64] | None:

@@ -1,6 +1,6 @@
 """Worlds that are one table of moves: what graphs, groups, families, lines and lap tasks share."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -28,6 +28,7 @@ class Relational(World):
         pays: nodes [N] whose arrival pays 1.
         visible_reward: the nodes that pay show an object of their own: the number `objects`.
         place_unit: unit of `place`.
+        features: numbers sensed at each node in place of its object, float32 [N, n].
 
     Raises:
         ValueError: fewer than one kind of object; a start that is no node; more positions than memory holds.
@@ -47,13 +48,16 @@ class Relational(World):
         pays: Bools | None = None,
         visible_reward: bool = False,
         place_unit: str = "cells",
+        features: Floats | None = None,
     ) -> None:
         check_objects(objects)
         positions = int(position.max()) + 1 if position is not None else len(table)
         check_batch(num_envs, positions, "positions")
         if start is not None and not 0 <= start < len(table):
             raise ValueError(f"start is {start}: give a node, 0 to {len(table) - 1}, or None for any")
-        space = gymnasium.spaces.Discrete(objects + visible_reward)
+        space: gymnasium.Space[Any] = gymnasium.spaces.Discrete(objects + visible_reward)
+        if features is not None:
+            space = gymnasium.spaces.Box(-np.inf, np.inf, features.shape[1:], np.float32)
         super().__init__(
             num_envs,
             space,
@@ -79,11 +83,11 @@ class Relational(World):
         self._refused = (table.target < 0).ravel()
         self._next = np.where(table.target < 0, nodes[:, None], table.target).astype(np.int64).ravel()
         self._motions = table.motion.reshape(-1, 2)
+        self._features = features
         constant = (table.target, table.place, table.motion, table.heading)
-        for x in (*constant, self._column, self._refused, self._next, self._motions):
-            x.setflags(write=False)
-        if self._pays is not None:
-            self._pays.setflags(write=False)
+        for x in (*constant, self._column, self._refused, self._next, self._motions, self._pays, self._features):
+            if x is not None:
+                x.setflags(write=False)
 
         self._map = np.full((num_envs, self._positions + visible_reward), objects, np.int32)  # object of each position
         self._map_starts = np.arange(num_envs) * self._map.shape[1]
@@ -106,6 +110,8 @@ class Relational(World):
         return self._motions.take(move, axis=0) if self._has_body else self._motion, self._refused.take(move)
 
     def _observe(self) -> Array:
+        if self._features is not None:
+            return self._features.take(self._node, axis=0)
         here = self._map_starts + self._column.take(self._node)
         observation: Ints = self._map.ravel().take(here).astype(np.int64)
         return observation

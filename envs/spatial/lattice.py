@@ -275,6 +275,14 @@ class Lattice(World):
             raise ValueError(f"object is {thing!r}: row {row} holds objects 0..{self._senses - 1}")
         self._map[self._first[row] + place] = thing
 
+    def change_landmark(self, row: int, node: int, by: int = 1) -> None:
+        """Let the landmark at a node be another one, `by` kinds further among the 10 that there are."""
+        place = self._node(row, node) // (len(self._geometry.steps) if self._egocentric else 1)
+        kind = int(self._map[self._first[row] + place]) - self._objects
+        if not self._n_landmarks or not 0 <= kind < LANDMARKS:
+            raise ValueError(f"node {node} of row {row} has no landmark: give one of landmarks({row})")
+        self.put_object(row, node, self._objects + (kind + by) % LANDMARKS)
+
     def _node(self, row: int, node: int) -> int:
         """The node, if the row has it."""
         self._check_row(row)

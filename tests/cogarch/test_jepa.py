@@ -119,6 +119,19 @@ def test_each_tick_is_predicted_from_the_one_before(predictor: str, moved_by: st
         assert disagreement == pytest.approx(float(own.var(0, ddof=1).mean()), rel=1e-3) != 0
 
 
+@pytest.mark.parametrize("predictor", ["gru", "transformer"])
+def test_the_memory_is_what_the_predictor_holds_when_it_predicts(predictor: str) -> None:
+    model, walk = jepa(predictor=predictor, ensemble=2), walked(starts=(*STARTS[:3], (0, 4)))
+    said = ticked(Bus(ENV, {"world": model}, batch=BATCH), walk)
+    assert said["world/memory"].shape == (TICKS, BATCH, 2 * 16)
+    members = [lived(said["world/z"], told(walk), walk["env/start"][..., 0], member) for member in model.predictors]
+    for t, row in members[0]:
+        held = [found[t, row][1] for found in members]
+        last = [state["h"] if predictor == "gru" else state["layer 1"][:, -1] for state in held]
+        torch.testing.assert_close(said["world/memory"][t, row], torch.cat(last, -1)[0].detach(), rtol=1e-4, atol=1e-5)
+    assert not said["world/memory"][walk["env/start"][..., 0]].any()
+
+
 @every_predictor
 def test_walks_played_in_two_pieces_are_the_ticks_of_one_life(predictor: str) -> None:
     """For longer than the transformer looks back, cut within an episode and at a start."""
@@ -164,7 +177,7 @@ def test_who_reads_the_surprise_changes_nothing_of_it(predictor: str, target: st
         among = live(living(BATCH, ("executive", whim), **settings), walk)
         assert float(among["executive/mood"].detach().abs().max()) > 0
         own = [topic for topic in alone if topic.startswith(("world/", "loss/"))]
-        assert len(own) == (5 if target == "momentum" else 4)
+        assert len(own) == 4 + (target == "momentum") + (predictor != "mlp")
         assert all(torch.equal(alone[topic], among[topic]) for topic in own)
 
 
@@ -232,7 +245,8 @@ def test_inverse_is_how_badly_the_move_is_told(moved_by: str) -> None:
         for t, row in itertools.product(range(1, TICKS), range(BATCH)):
             if walk["env/start"][t, row]:
                 continue
-            out = model.mover(torch.cat([z[t - 1, row], z[t, row]])).tolist()
+            line, curve = model.mover.line, model.mover.perceptron
+            out = (line(z[t, row] - z[t - 1, row]) + curve(torch.cat([z[t - 1, row], z[t, row]]))).tolist()
             if moved_by == "action":
                 total = sum(math.exp(x) for x in out)
                 errors.append(-math.log(math.exp(out[int(walk["env/action"][t, row])]) / total))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from torch import Tensor
 
-from cogarch.world.regularisers import covariance, mean_where, sigreg, slowness, variance
+from cogarch.world.regularisers import EPSILON, covariance, mean_where, sigreg, slowness, variance
 
 
 def codes(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
@@ -260,3 +260,12 @@ def test_nothing_here_depends_on_chance() -> None:
     for call in calls:
         assert call().shape == () and torch.equal(call(), call())
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_one_code_alone_has_no_spread_and_no_nan() -> None:
+    z = torch.ones(1, 1, 4, requires_grad=True)
+    loss = variance(z) + covariance(z)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(loss.detach()) == pytest.approx(1 - EPSILON**0.5)
+    assert z.grad is not None
+    assert bool(z.grad.isfinite().all())

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import networkx as nx
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import envs
+from envs import policies
 from envs.relational.graph import Graph
 
 
@@ -433,3 +435,55 @@ def test_labels_that_are_equal_but_read_differently_are_refused() -> None:
     graph = nx.DiGraph([(0, 1, {"action": 1}), (1, 0, {"action": 1.0})])
     with pytest.raises(ValueError, match=r"two actions read alike \(1, 1.0\)"):
         envs.make("Graph-v0", 1, graph=graph)
+
+
+def featured() -> nx.Graph:
+    graph = nx.path_graph(4)
+    for node in graph:
+        graph.nodes[node].update(colour=[node / 2, 1.0, -node], size=10 * node)
+    return graph
+
+
+def test_features_of_the_node_are_sensed_side_by_side() -> None:
+    world = Graph(3, graph=featured(), label=None, features="colour, size")
+    assert world.single_observation_space == gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    walk = policies.walk(world, "uniform", 30, world_seeds=[0, 1, 2], policy_seed=0)
+    node = walk["node"]
+    np.testing.assert_array_equal(walk["observation"], np.stack([node / 2, node * 0 + 1, -node, 10 * node], axis=-1))
+    np.testing.assert_array_equal(
+        policies.walk(
+            Graph(3, graph=featured(), label=None, features=["colour", "size"]),
+            "uniform",
+            30,
+            world_seeds=[0, 1, 2],
+            policy_seed=0,
+        )["observation"],
+        walk["observation"],
+    )
+
+
+def test_features_survive_a_file(tmp_path: Path) -> None:
+    graph = featured()
+    for node in graph:
+        del graph.nodes[node]["colour"]
+    nx.write_graphml(graph, tmp_path / "sizes.graphml")
+    seen, info = Graph(1, graph=tmp_path / "sizes.graphml", label=None, features="size").reset(seed=3)
+    assert seen.tolist() == [[10.0 * info["node"][0]]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "features", "words"),
+    [
+        ({}, "shape", "4 of 4 nodes have no 'shape'"),
+        ({}, "", "give names of node attributes"),
+        ({}, [], "give names of node attributes"),
+        ({"colour": [1.0]}, "colour", r"'colour' of node 2 is \[1.0\]: give 3 finite numbers"),
+        ({"size": "large"}, "size", "'size' of node 2 is .*give 1 finite number"),
+        ({"size": float("nan")}, "size", "'size' of node 2 is .*give 1 finite number"),
+    ],
+)
+def test_features_that_are_none_are_told(spoil: dict[str, Any], features: Any, words: str) -> None:
+    graph = featured()
+    graph.nodes[2].update(spoil)
+    with pytest.raises(ValueError, match=words):
+        Graph(1, graph=graph, label=None, features=features)

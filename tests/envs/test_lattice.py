@@ -11,6 +11,7 @@ import envs
 from envs.spatial.hexagon import Hex
 from envs.spatial.lattice import LANDMARKS, Lattice
 from envs.spatial.square import Square, Torus
+from envs.spatial.two_rooms import TwoRooms
 
 LATTICES = {name: make for name, make in DEFAULTS.items() if isinstance(make(1), Lattice)} | {
     "squares of many sizes": maker("Square-v0", width=(2, 4), height=(3, 6)),
@@ -267,3 +268,18 @@ def test_a_class_called_by_itself_is_as_strict() -> None:
         Square(1, body="turning")
     with pytest.raises(TypeError, match="no setting torus"):
         Square(1, torus=True)
+
+
+def test_a_landmark_becomes_another_one() -> None:
+    world = TwoRooms(2, objects=3, landmarks=2, view="map")
+    world.reset(seed=[0, 1])
+    node, other = world.landmarks(1)
+    before = objects_of(world, 1)
+    world.change_landmark(1, int(node), 4)
+    after = objects_of(world, 1)
+    assert after[node] == 3 + (before[node] - 3 + 4) % 10
+    after[node] = before[node]
+    np.testing.assert_array_equal(after, before)
+    bare = next(n for n in range(10) if n not in (node, other))
+    with pytest.raises(ValueError, match=r"has no landmark: give one of landmarks\(1\)"):
+        world.change_landmark(1, bare)
