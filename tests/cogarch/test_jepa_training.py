@@ -29,7 +29,7 @@ from cogarch.learning.walks import batches
 from cogarch.module import Messages
 from cogarch.objectives import objective
 from cogarch.run import contracts
-from cogarch.world import regularisers
+from cogarch import regularisers
 from cogarch.world.jepa import Jepa
 
 OPTIONS = {"size": 5, "view": "map", "objects": 1, "layouts": "train"}
