@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cogarch.module import Messages, Module, Objective, Read, Signal, Step
-from cogarch.regularisers import mean_where
+from cogarch.regularisers import covariance, mean_where, variance
+
+LOOKED_AT = 128
+"""Views of an update from which is learned what needs none of the map."""
 
 
 class Continuous(Module, ABC):
@@ -23,7 +26,9 @@ class Continuous(Module, ABC):
     `loss/retrieval`, of whole walks, is that question made soft (InfoNCE, van den Oord et al. 2018): at each tick whose
     view occurred before in the walk, -log of the share that softmax(likeness / `temperature`) over all ticks of the
     walk gives to those with the same view. It teaches the map, and the code that it is told in; a code that is the same
-    everywhere finds nothing again.
+    everywhere finds nothing again, but one that changes slowly is found by a map that knows nothing. With a code that
+    is learned it goes with `loss/spread`, variance and covariance (VICReg, Bardes et al. 2022) of the codes of
+    different views, times the root of their length.
 
     With `versioned` the code is learned, and says by what: `lec/version` `[B, 1]` is a checksum of the weights that
     make it, renewed whenever they are. Codes of two versions are not to be compared.
@@ -49,9 +54,13 @@ class Continuous(Module, ABC):
         """The weights that make the code."""
         return self.state_dict().values()
 
-    def learned_code(self, observation: Tensor) -> Tensor | None:
-        """The codes among which a training looks for what was predicted, if not `lec/x`; as `code`."""
-        return None
+    def learned_code(self, observation: Tensor) -> Tensor:
+        """The codes as the weights that learn make them; as `code`."""
+        return self.code(observation)
+
+    def keys(self, x: Tensor, observation: Tensor) -> Tensor:
+        """The codes `[T, B, n]` among which a training looks for what was predicted."""
+        return x
 
     def steps(self) -> list[Step]:
         x = Signal((self.n,), cells=self.cells, unit="code")
@@ -68,7 +77,10 @@ class Continuous(Module, ABC):
             "x_predicted": "lec/x_predicted",
             "observation": Read("env/observation", grad=False),
         }
-        return {"loss/retrieval": Objective("retrieval", reads)}
+        found = {"loss/retrieval": Objective("retrieval", reads)}
+        if self.versioned:
+            found["loss/spread"] = Objective("spread", {"observation": reads["observation"]})
+        return found
 
     def learned(self, said: Messages) -> None:
         if self.versioned:
@@ -95,19 +107,30 @@ class Continuous(Module, ABC):
     def compare(self, x: Tensor, x_predicted: Tensor) -> Messages:
         return {"loss/prediction": 1 - (x * x_predicted).sum(-1)}
 
-    # --- the loss of whole walks --------------------------------------------------------------------------------------
+    # --- losses of whole walks ----------------------------------------------------------------------------------------
 
     def retrieval(self, x: Tensor, x_predicted: Tensor, observation: Tensor) -> Tensor:
         """Of walks `[T, B, ...]`; see the class."""
-        first, which = each_once(observation.flatten(0, 1))
-        keys = self.learned_code(observation.flatten(0, 1)[first])
-        keys = x if keys is None else keys[which].view_as(x)
+        _, which = each_once(observation.flatten(0, 1))
+        keys = self.keys(x, observation)
         view = which.view(x.shape[:2]).T  # [B, T]
         same = view[:, :, None] == view[:, None]
         before = same.tril(-1).any(-1)
         likeness = x_predicted.transpose(0, 1) @ keys.permute(1, 2, 0) / self.temperature  # [B, T, T]
         share = likeness.masked_fill(~same, -torch.inf).logsumexp(-1) - likeness.logsumexp(-1)
         return mean_where(-share, before)
+
+    def spread(self, observation: Tensor) -> Tensor:
+        """Of walks `[T, B, *shape]`; see the class."""
+        x = self.learned_code(some_views(observation)) * self.n**0.5
+        return variance(x) + covariance(x)
+
+
+def some_views(observation: Tensor) -> Tensor:
+    """Of walks `[T, B, *shape]` at most `LOOKED_AT` different views `[N, *shape]`."""
+    views = observation.flatten(0, 1)
+    views = views[each_once(views)[0]]
+    return views[:: -(-len(views) // LOOKED_AT)]
 
 
 def each_once(observation: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,18 +8,15 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from cogarch import regularisers
 from cogarch.encoder import Encoder
 from cogarch.lec.continuous import Continuous
-from cogarch.module import Objective, Read, Signal
+from cogarch.module import Signal
 
 
 class Conv(Continuous):
     """Two layers of convolutions and one hidden layer (`cogarch.encoder`), brought to unit length.
 
-    It learns by `loss/retrieval` with the map, or without one: `loss/x_variance` and `loss/x_covariance` (VICReg,
-    Bardes et al. 2022), of the code times the root of its length, keep it spread over all its cells, and
-    `loss/x_slowness` likens successive views, which here stand for VICReg's two pictures of one thing.
+    It learns by `loss/retrieval` with the map, and by `loss/spread`, which needs none.
     """
 
     def __init__(
@@ -42,23 +39,5 @@ class Conv(Continuous):
     def made_by(self) -> Iterable[Tensor]:
         return self.encoder.state_dict().values()
 
-    def objectives(self) -> dict[str, Objective]:
-        timed: dict[str, str | Read] = {"x": "lec/x", "start": "env/start"}
-        return {
-            **super().objectives(),
-            "loss/x_variance": Objective("variance", {"x": "lec/x"}),
-            "loss/x_covariance": Objective("covariance", {"x": "lec/x"}),
-            "loss/x_slowness": Objective("slowness", timed),
-        }
-
     def code(self, observation: Tensor) -> Tensor:
         return F.normalize(self.encoder(observation), dim=-1)
-
-    def variance(self, x: Tensor) -> Tensor:
-        return regularisers.variance(x * self.n**0.5)
-
-    def covariance(self, x: Tensor) -> Tensor:
-        return regularisers.covariance(x * self.n**0.5)
-
-    def slowness(self, x: Tensor, start: Tensor) -> Tensor:
-        return regularisers.slowness(x * self.n**0.5, start[..., 0])

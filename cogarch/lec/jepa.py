@@ -11,15 +11,15 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cogarch.encoder import measured, numbers
-from cogarch.lec.continuous import Continuous, each_once
+from cogarch.lec.continuous import Continuous, each_once, some_views
 from cogarch.lec.masks import DRAWS, blocks
 from cogarch.module import Messages, Noise, Objective, Read, Share, Signal
 
 PIXELS = 8  # from side to side of a patch of a picture
-STEADY = 0.99
-"""Of the mean code so much stays at each update."""
-LOOKED_AT = 256
-"""Views of an update from which the mean code is taken."""
+STEADY = 0.95
+"""Of what codes are usual so much stays at each update."""
+RIDGE = 1e-2
+"""Of the mean variance of codes, added to each: whitening makes none of them infinitely large."""
 
 
 class Jepa(Continuous):
@@ -30,9 +30,10 @@ class Jepa(Continuous):
     target encoder makes them of the whole view; smooth L1 to its tokens, each brought to mean 0 and variance 1. The
     target follows the encoder slowly, by `momentum` at each update, and no gradient goes there.
 
-    The code is the mean token of the target encoder, minus what it usually is (without that all codes are alike), of
-    unit length. `loss/retrieval` looks for what the map predicted among codes of the encoder that learns (as in MoCo,
-    He et al. 2020: one side follows slowly).
+    The code is the mean token of the target encoder, minus what it usually is and whitened (without the first all codes
+    are alike, without the second those of one world), of unit length. `loss/retrieval` looks for what the map predicted
+    among codes of the encoder that learns (as in MoCo, He et al. 2020: one side follows slowly), and `loss/spread` is
+    that of the latter (as in C-JEPA, Mo & Tong 2024).
     """
 
     scheduled = ("momentum",)
@@ -47,7 +48,7 @@ class Jepa(Continuous):
         heads: PositiveInt = 4,
         patch: PositiveInt | None = None,
         predictor_width: PositiveInt = 32,
-        predictor_depth: PositiveInt = 2,
+        predictor_depth: PositiveInt = 1,
         momentum: Share = 0.996,
         temperature: PositiveFloat = 0.1,
     ) -> None:
@@ -72,14 +73,18 @@ class Jepa(Continuous):
         self.encoder = Tokens(channels * self.patch**2, width, depth, heads, self.grid)
         self.target = copy.deepcopy(self.encoder).requires_grad_(False)
         self.predictor = Predictor(width, predictor_width, predictor_depth, heads, self.grid)
-        self.mean: Tensor  # of the target's mean tokens
+        self.mean: Tensor  # of the target's mean tokens, their covariance, and its inverse root
+        self.usual: Tensor
+        self.whitening: Tensor
         self.updates: Tensor
         self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("usual", torch.eye(width))
+        self.register_buffer("whitening", torch.eye(width))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.renew()
 
     def made_by(self) -> Iterable[Tensor]:
-        return [*self.target.state_dict().values(), self.mean]
+        return [*self.target.state_dict().values(), self.mean, self.whitening]
 
     def objectives(self) -> dict[str, Objective]:
         seen: dict[str, str | Read] = {"observation": Read("env/observation", grad=False)}
@@ -92,22 +97,29 @@ class Jepa(Continuous):
     def learned_code(self, observation: Tensor) -> Tensor:
         return self._pooled(self.encoder, observation)
 
+    def keys(self, x: Tensor, observation: Tensor) -> Tensor:
+        seen = observation.flatten(0, 1)
+        first, which = each_once(seen)
+        return self.learned_code(seen[first])[which].view_as(x)
+
     def learned(self, said: Messages) -> None:
-        """The target follows, then the mean code, then the version."""
+        """The target follows, then what codes are usual, then the version."""
         with torch.no_grad():
             for slow, fast in zip(self.target.parameters(), self.encoder.parameters(), strict=True):
                 slow.lerp_(fast, 1 - self.momentum)
-            seen = said["env/observation"].flatten(0, 1)
-            views = seen[each_once(seen)[0]]
-            tokens = self.target(self._patches(views[:: -(-len(views) // LOOKED_AT)]))
+            pooled = self.target(self._patches(some_views(said["env/observation"]))).mean(1)
             self.updates += 1
-            self.mean.lerp_(tokens.mean((0, 1)), max(1 - STEADY, 1 / int(self.updates)))
+            share = max(1 - STEADY, 1 / int(self.updates))
+            self.mean.lerp_(pooled.mean(0), share)
+            away = pooled - self.mean
+            self.usual.lerp_(away.T @ away / len(away), share)
+            variances, axes = torch.linalg.eigh(self.usual)
+            self.whitening.copy_(axes * (variances + RIDGE * variances.mean()).rsqrt() @ axes.T)
         super().learned(said)
 
     def masked(self, observation: Tensor, drawn: Tensor) -> Tensor:
-        """Of walks `[T, B, *shape]`: how badly hidden blocks of each different view are foreseen."""
-        seen = observation.flatten(0, 1)
-        cut = self._patches(seen[each_once(seen)[0]])
+        """Of walks `[T, B, *shape]`: how badly hidden blocks of different views are foreseen."""
+        cut = self._patches(some_views(observation))
         context, targets = (torch.tensor(patches) for patches in blocks(drawn.tolist(), *self.grid))
         with torch.no_grad():
             aim = self.target(cut)
@@ -117,7 +129,7 @@ class Jepa(Continuous):
 
     def _pooled(self, encoder: nn.Module, observation: Tensor) -> Tensor:
         tokens: Tensor = encoder(self._patches(observation))
-        return F.normalize(tokens.mean(1) - self.mean, dim=-1)
+        return F.normalize((tokens.mean(1) - self.mean) @ self.whitening, dim=-1)
 
     def _patches(self, observation: Tensor) -> Tensor:
         """`[N, patches, numbers]` of views `[N, *shape]`."""
@@ -165,7 +177,7 @@ class Predictor(nn.Module):
 
 def _blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     made = (
-        nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+        nn.TransformerEncoderLayer(width, heads, 2 * width, 0.0, "gelu", batch_first=True, norm_first=True)
         for _ in range(depth)
     )
     return nn.Sequential(*made)
