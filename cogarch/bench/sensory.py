@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 import agents
 import envs
-from cogarch.bench.codes import trained
+from cogarch.bench.codes import trained, usual
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
 from cogarch.encoder import numbers
@@ -35,47 +35,74 @@ class World:
     env: str
     options: Mapping[str, Any] = field(default_factory=dict)
     scored: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    motion: Literal["given", "learned"] = "given"
+    """What the map is told of its motion, or learns."""
 
 
 SQUARE, ROOMS = "cogarch/Square-v0", "MiniGrid-FourRooms-v0"
-SMALL, PLENTY = {"width": [5, 8]}, {"batch": 8, "updates": 200}
+VIEWS, SMALL, LARGE = "square, views of 5 x 5", {"width": [5, 8]}, {"width": 12}
 WORLDS = (
-    World("square, views of 5 x 5", SQUARE, {**SMALL, "view": 5}, {"width": 12}),
-    World("square, 64 x 64 pixels", SQUARE, {**SMALL, "view": "pixels"}, {"width": 12}, PLENTY),
-    World("MiniGrid four rooms, views of 7 x 7", ROOMS, training={"policy": "drifting"}),
+    World(VIEWS, SQUARE, {**SMALL, "view": 5}, LARGE),
+    World("MiniGrid four rooms, views of 7 x 7", ROOMS),
+    World("square, 64 x 64 pixels", SQUARE, {**SMALL, "view": "pixels"}, LARGE),
+    World(VIEWS, SQUARE, {**SMALL, "view": 5}, LARGE, motion="learned"),
 )
-CODES: Mapping[str, Mapping[str, Any]] = {
-    "one_hot": {"losses": {"loss/prediction": 1.0}, "learning_rate": 0.01},
-    "fly_hash": {"losses": {"loss/retrieval": 1.0}, "learning_rate": 0.01},
-    "conv": {"losses": {"loss/retrieval": 1.0, "loss/spread": 10.0}, "learning_rate": 0.005},
-    "jepa": {},  # as the viewer is
+LEARN = ("conv", "jepa")
+"""Codes with weights; the others have something to learn only where the map does."""
+FOUND, APART = {"loss/retrieval": 1.0}, {"loss/retrieval": 1.0, "loss/spread": 10.0}
+LATE = {"start": 1e-6, "end": 1.0, "over": 4, "kind": "sigmoid"}
+"""A code that learns from a map that knows nothing yet learns to change slowly."""
+TRAININGS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "given": {
+        "one_hot": {},
+        "fly_hash": {},
+        "conv": {"losses": FOUND | {"loss/spread": 1.0}},
+        "jepa": {},  # as the viewer is trained
+    },
+    "learned": {
+        "one_hot": {"losses": {"loss/prediction": 1.0}, "learning_rate": 0.01, "batch": 16, "updates": 150},
+        "fly_hash": {"losses": FOUND, "learning_rate": 0.01, "batch": 16, "updates": 150},
+        "conv": {
+            "losses": APART,
+            "learning_rate": 0.005,
+            "batch": 16,
+            "updates": 300,
+            "schedules": {"loss/retrieval": LATE | {"middle": 80}},
+        },
+        "jepa": {
+            "losses": APART | {"loss/masked": 1.0},
+            "updates": 150,
+            "schedules": {
+                "loss/retrieval": LATE | {"middle": 50},
+                "lec.momentum": {"start": 0.95, "end": 1.0, "over": 150},
+            },
+        },
+    },
 }
 
 
 def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console, only: str = "") -> list[Row]:
-    """Rows `lec world learned neighbour_retrieval chance raw accuracy ...`, means over seeds.
+    """Rows `code world regime learned neighbour_retrieval raw chance accuracy ...`, means over seeds.
 
     `neighbour_retrieval`: of the other views of the walk, the one whose code is nearest was sensed at the same or an
     adjacent place (or pose), beside `chance` and `raw`, the same of the observation's numbers. `accuracy`: zero-shot,
-    by retrieval among all views of the walk, of a map that learns its displacements in that code; `frequent` guesses
-    the view seen most often.
+    by retrieval among all views of the walk, of a map in that code whose motion is given or learned (`regime`);
+    `frequent` guesses the view seen most often.
     """
     rows = []
     for world in WORLDS:
-        if env not in (None, world.env):
-            continue
-        for lec in CODES:
-            if only not in lec:
+        for lec in TRAININGS[world.motion]:
+            if only not in lec or env not in (None, world.env):
                 continue
-            for learned in (False, True):
+            for learned in (False, True) if _learns(world, lec) else (False,):
                 found = [_row(world, lec, seed, quick, console, learned=learned) for seed in seeds]
                 figures = ("neighbour_retrieval", "raw", "chance", "accuracy", "frequent", "train_seconds")
                 rows.append(over_seeds(found, figures, ("events",)))
                 said = f"neighbours {rows[-1]['neighbour_retrieval']:.3f}, zero-shot {rows[-1]['accuracy']:.3f}"
-                console.print(f"{world.name}: {rows[-1]['code']}: {said}")
+                console.print(f"{world.name}, motion {world.motion}: {rows[-1]['code']}: {said}")
     if not rows:
-        raise ValueError(f"bench sensory takes {', '.join(CODES)} in {SQUARE} and {ROOMS}, not {only or env}")
+        codes = ", ".join(TRAININGS["given"])
+        raise ValueError(f"bench sensory has {codes} in {SQUARE} and {ROOMS}, nothing of {only or env}")
     return rows
 
 
@@ -90,20 +117,23 @@ def _row(world: World, lec: str, seed: int, quick: bool, console: Console, *, le
     (scored,) = evaluate(
         agent, world.env, options=options, walks=walks, steps=steps, seed=seed, world_seed=first, windows=((0, steps),)
     )
-    kept = {key: scored[key] for key in ("events", "accuracy", "frequent")}
+    code = lec if learned or not _learns(world, lec) else f"{lec}, untrained"
+    label: Row = {"code": code, "world": world.name, "regime": f"motion {world.motion}", "learned": learned}
     near = neighbours(agent, world.env, options, walks, steps, seed)
-    return (
-        {"code": lec if learned else f"{lec}, untrained", "world": world.name, "learned": learned} | near | kept | about
-    )
+    return label | near | {key: scored[key] for key in ("events", "accuracy", "frequent")} | about
+
+
+def _learns(world: World, lec: str) -> bool:
+    return world.motion == "learned" or lec in LEARN
 
 
 def _agent(world: World, lec: str) -> Agent:
-    agent = agents.load("viewer")
+    agent = agents.load("viewer").change("mec", motion=world.motion)
     if lec != "jepa":
         agent = agent.swap("lec", lec)
-    agent = agent.train_with(world=world.env, options=dict(world.options))
     agent = agent.model_copy(update={"trained": None, "name": f"viewer-{lec}"})
-    return agent.train_with(**CODES[lec], **world.training)
+    agent = agent.train_with(world=world.env, options=dict(world.options), policy=usual(world.env))
+    return agent.train_with(**TRAININGS[world.motion][lec])
 
 
 def neighbours(agent: Agent, env: str, options: Mapping[str, Any], walks: int, steps: int, seed: int) -> Row:
