@@ -37,12 +37,14 @@ class World:
     scored: Mapping[str, Any] = field(default_factory=dict)
     motion: Literal["given", "learned"] = "given"
     """What the map is told of its motion, or learns."""
+    ablated: bool = False
+    """Also what each loss does alone."""
 
 
 SQUARE, ROOMS = "cogarch/Square-v0", "MiniGrid-FourRooms-v0"
 VIEWS, SMALL, LARGE = "square, views of 5 x 5", {"width": [5, 8]}, {"width": 12}
 WORLDS = (
-    World(VIEWS, SQUARE, {**SMALL, "view": 5}, LARGE),
+    World(VIEWS, SQUARE, {**SMALL, "view": 5}, LARGE, ablated=True),
     World("MiniGrid four rooms, views of 7 x 7", ROOMS),
     World("square, 64 x 64 pixels", SQUARE, {**SMALL, "view": "pixels"}, LARGE),
     World(VIEWS, SQUARE, {**SMALL, "view": 5}, LARGE, motion="learned"),
@@ -58,6 +60,8 @@ TRAININGS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "fly_hash": {},
         "conv": {"losses": FOUND | {"loss/spread": 1.0}},
         "jepa": {},  # as the viewer is trained
+        "jepa, masked alone": {"losses": {"loss/masked": 1.0}},
+        "jepa, retrieval alone": {"losses": FOUND | {"loss/spread": 1.0}},
     },
     "learned": {
         "one_hot": {"losses": {"loss/prediction": 1.0}, "learning_rate": 0.01, "batch": 16, "updates": 150},
@@ -92,9 +96,9 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     rows = []
     for world in WORLDS:
         for lec in TRAININGS[world.motion]:
-            if only not in lec or env not in (None, world.env):
+            if only not in lec or env not in (None, world.env) or ("alone" in lec and not world.ablated):
                 continue
-            for learned in (False, True) if _learns(world, lec) else (False,):
+            for learned in _stages(world, lec):
                 found = [_row(world, lec, seed, quick, console, learned=learned) for seed in seeds]
                 figures = ("neighbour_retrieval", "raw", "chance", "accuracy", "frequent", "train_seconds")
                 rows.append(over_seeds(found, figures, ("events",)))
@@ -117,21 +121,25 @@ def _row(world: World, lec: str, seed: int, quick: bool, console: Console, *, le
     (scored,) = evaluate(
         agent, world.env, options=options, walks=walks, steps=steps, seed=seed, world_seed=first, windows=((0, steps),)
     )
-    code = lec if learned or not _learns(world, lec) else f"{lec}, untrained"
+    code = lec if learned or len(_stages(world, lec)) == 1 else f"{lec}, untrained"
     label: Row = {"code": code, "world": world.name, "regime": f"motion {world.motion}", "learned": learned}
     near = neighbours(agent, world.env, options, walks, steps, seed)
     return label | near | {key: scored[key] for key in ("events", "accuracy", "frequent")} | about
 
 
-def _learns(world: World, lec: str) -> bool:
-    return world.motion == "learned" or lec in LEARN
+def _stages(world: World, lec: str) -> tuple[bool, ...]:
+    """Not learned and learned, where there is something to learn and it was not said of another row."""
+    if "alone" in lec:
+        return (True,)
+    return (False, True) if world.motion == "learned" or lec in LEARN else (False,)
 
 
 def _agent(world: World, lec: str) -> Agent:
     agent = agents.load("viewer").change("mec", motion=world.motion)
-    if lec != "jepa":
-        agent = agent.swap("lec", lec)
-    agent = agent.model_copy(update={"trained": None, "name": f"viewer-{lec}"})
+    kind = lec.partition(",")[0]
+    if kind != "jepa":
+        agent = agent.swap("lec", kind)
+    agent = agent.model_copy(update={"trained": None, "name": f"viewer-{kind}"})
     agent = agent.train_with(world=world.env, options=dict(world.options), policy=usual(world.env))
     return agent.train_with(**TRAININGS[world.motion][lec])
 
