@@ -99,9 +99,10 @@ def _names(role: str) -> list[str]:
 
 
 def _defined_in(name: str) -> type[Module] | None:
-    """The one module class that a file of the catalogue defines (a file may hold shared parts instead)."""
+    """The one module class that a file of the catalogue defines (a file may hold shared parts instead, or a base)."""
     file = importlib.import_module(name)
-    own = [c for c in vars(file).values() if inspect.isclass(c) and issubclass(c, Module) and c.__module__ == name]
+    classes = [c for c in vars(file).values() if inspect.isclass(c) and issubclass(c, Module) and c.__module__ == name]
+    own = [c for c in classes if not inspect.isabstract(c)]
     return own[0] if len(own) == 1 else None
 
 

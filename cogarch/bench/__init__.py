@@ -23,6 +23,7 @@ BENCHES = {
     "visits": 3,  # learning to learn: accuracy at the n-th visit of a node, at stages of training
     "absence": 3,  # memory: accuracy against the time since the last visit
     "cells": 3,  # shares of grid, band, border and place cells, by agent and by frequency module
+    "sensory": 3,  # sensory codes: whose neighbours are neighbours in the world, and what a map in them predicts
     "jepa-health": 3,  # what a world model has learned, beside models made to fail
     "jepa-speed": 1,  # training of a world model beside a plain autoencoder of its size, and what each code tells
     "bus": 1,  # the cost of the bus beside the same modules called by hand, and of play beside ticking

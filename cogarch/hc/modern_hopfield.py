@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -35,6 +36,9 @@ class ModernHopfield(Module):
     the places like this one: what is recalled must look the same, and weighs by `landmark` times its likeness to
     `mec/g_path`; `hc/recognised` `[B, 1]` is the likeness of the best of them (-1: none looks the same). A structural
     code that reads the two corrects itself by what it sees (the landmark correction of Whittington et al. 2022).
+
+    Where the sensory code says its version (`lec/version`), memories of one version only are held together: a code that
+    comes in another version finds an empty bank, and that is said.
     """
 
     role = "hc"
@@ -57,7 +61,7 @@ class ModernHopfield(Module):
             raise ValueError(f"a memory has at least one slot, capacity is {capacity}")
         self.n_g, self.n_x = topics["mec/g"].shape[0], topics["lec/x"].shape[0]
         self.capacity, self.merge, self.recall_g, self.landmark = capacity, merge, recall_g or landmark > 0, landmark
-        self.growth = growth
+        self.growth, self.versioned = growth, "lec/version" in topics
         if not self.merge:  # what a merging memory stores depends on what it holds: its steps are ticked
             self.over_time = {tuple(step.method for step in self.steps()): "attend"}
         self.log_beta: Tensor
@@ -79,7 +83,10 @@ class ModernHopfield(Module):
             "hc/slot": Signal(dtype=torch.int64, unit="slot", values=self.capacity),
             "hc/stored": Signal(dtype=torch.bool),
         }
-        steps = [Step("recall", {"g_path": g_path}, recalled, state=True)]
+        asked: dict[str, str | Read] = {"g_path": g_path}
+        if self.versioned:
+            asked["version"] = Read("lec/version", optional=True, shape=(1,), dtype=torch.int64)
+        steps = [Step("recall", asked, recalled, state=True)]
         if self.recall_g:
             recalled_g = {"hc/recalled_g": Signal((self.n_g,), cells="MEC cells, recalled")}
             by: dict[str, str | Read] = {"x": x}
@@ -91,7 +98,8 @@ class ModernHopfield(Module):
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def recall(self, state: State, g_path: Tensor) -> tuple[Messages, State]:
+    def recall(self, state: State, g_path: Tensor, version: Tensor | None = None) -> tuple[Messages, State]:
+        state = self._of(state, version)
         got = self.read(state, g_path, steps=1)
         assert got.weights is not None
         assert got.energy is not None
@@ -129,7 +137,10 @@ class ModernHopfield(Module):
 
     def init(self, batch: int) -> State:
         c = self.capacity
-        return {
+        none = torch.zeros(batch, dtype=torch.int64)
+        # of the code that is stored, and how many banks were given up for another one
+        versions = {"version": none, "renewed": none.clone()} if self.versioned else {}
+        return versions | {
             "keys": torch.zeros(batch, c, self.n_g),
             "values": torch.zeros(batch, c, self.n_x),
             "strength": torch.zeros(batch, c),  # 0 = empty
@@ -211,20 +222,37 @@ class ModernHopfield(Module):
         return Usage((state["strength"] > 0).sum(-1), state["dropped"], size, self.capacity)
 
     def notice(self, state: State) -> str | None:
-        lost = int(state["dropped"].sum())
-        if not lost:
-            return None
-        how = "the one not refreshed for longest" if self.merge else "the oldest"
-        mend = "" if self.merge else ", or set hc.merge to keep one copy a place"
-        return (
-            f"the memory of {self.capacity} slots is full: each new memory now takes the place of {how}; "
-            f"raise hc.capacity{mend}"
-        )
+        said = []
+        if self.versioned and (banks := int(state["renewed"].sum())):
+            said.append(
+                "the encoder changed: what was stored in its old code cannot be compared with the new one, and "
+                f"{banks} {'bank was' if banks == 1 else 'banks were'} begun anew"
+            )
+        if int(state["dropped"].sum()):
+            how = "the one not refreshed for longest" if self.merge else "the oldest"
+            mend = "" if self.merge else ", or set hc.merge to keep one copy a place"
+            said.append(
+                f"the memory of {self.capacity} slots is full: each new memory now takes the place of {how}; "
+                f"raise hc.capacity{mend}"
+            )
+        return "; ".join(said) or None
 
     # --- a whole walk at once -----------------------------------------------------------------------------------------
 
-    def attend(self, state: State, g_path: Tensor, g: Tensor, x: Tensor) -> tuple[Messages, State]:
-        """Recall and store over a walk `[T, B, n]` as one masked attention: tick t sees what was stored before t.
+    def attend(
+        self, state: State, g_path: Tensor, g: Tensor, x: Tensor, version: Tensor | None = None
+    ) -> tuple[Messages, State]:
+        """Recall and store over a walk `[T, B, n]`, piece by piece where the version of the code changes in it."""
+        changes = [] if version is None else (version[1:] != version[:-1]).flatten(1).any(1).nonzero()[:, 0].tolist()
+        said = []
+        for a, b in itertools.pairwise([0, *(t + 1 for t in changes), len(g)]):
+            state = self._of(state, None if version is None else version[a])
+            writes, state = self._attend(state, g_path[a:b], g[a:b], x[a:b])
+            said.append(writes)
+        return said[0] if len(said) == 1 else {k: torch.cat([w[k] for w in said]) for k in said[0]}, state
+
+    def _attend(self, state: State, g_path: Tensor, g: Tensor, x: Tensor) -> tuple[Messages, State]:
+        """One masked attention: tick t sees what was stored before t.
 
         Tick t writes slot `(clock + t) % capacity`, so it sees the last `capacity` writes.
         """
@@ -268,7 +296,7 @@ class ModernHopfield(Module):
         # the last `capacity` moments stay
         first, rows = max(0, length - c), torch.arange(batch, device=g.device)[:, None]
         at = (rows, slot[first:].T)
-        state = {
+        state = state | {
             "keys": _set(state["keys"], at, keys[:, used + first :]),
             "values": _set(state["values"], at, values[:, used + first :]),
             "strength": state["strength"].index_put(at, torch.ones((), device=g.device)),
@@ -279,6 +307,20 @@ class ModernHopfield(Module):
         return writes, state
 
     # --- small parts --------------------------------------------------------------------------------------------------
+
+    def _of(self, state: State, version: Tensor | None) -> State:
+        """The state in which memories are of this version `[B, 1]`: rows that hold others begin anew."""
+        if version is None:
+            return state
+        other = version[:, 0] != state["version"]
+        if not bool(other.any()):
+            return state
+        held = other & (state["clock"] > 0)
+        now = {"version": version[:, 0], "renewed": state["renewed"] + held}
+        if bool(held.any()):
+            with version.device:
+                state = self.restart(state, held, self.init(len(held)))
+        return state | now
 
     def _used(self, state: State) -> int:
         """Slots at the front that may hold anything: a young memory is read at the cost of what it holds."""
@@ -313,7 +355,7 @@ class ModernHopfield(Module):
         lost = fresh & (old > 0)
         touched = torch.ones_like(known) if mask is None else mask
         keep = ~fresh[:, None]
-        state = {
+        state = state | {
             "keys": _set(state["keys"], at, torch.where(keep, state["keys"][at], key)),
             "values": _set(state["values"], at, torch.where(keep, state["values"][at], value)),
             "strength": _set(state["strength"], at, torch.where(touched, torch.where(fresh, strength, old), old)),

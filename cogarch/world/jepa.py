@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from cogarch import regularisers
 from cogarch.encoder import Encoder, Kind
 from cogarch.module import Messages, Module, Noise, Objective, Read, Share, Signal, State, Step
 from cogarch.tree import tree_map
-from cogarch.world import regularisers
 from cogarch.world.predictors import PREDICTORS, Mover, Predictor, Residual
 
 STEADY = 0.99
@@ -38,7 +38,7 @@ class Jepa(Module):
 
     Losses, summed as the training says, of whole batches of walks but for the first: `loss/next` the mean squared error
     of that prediction, unweighted; `loss/rollout` that of predictions 1 to `horizon` ticks ahead, each made from the
-    one before; `loss/variance`, `loss/covariance`, `loss/slowness`, `loss/sigreg` (`cogarch.world.regularisers`);
+    one before; `loss/variance`, `loss/covariance`, `loss/slowness`, `loss/sigreg` (`cogarch.regularisers`);
     `loss/inverse`, how badly the move is told from two successive latents (cross-entropy of actions, squared error of
     motion). With `target = "momentum"` predictions aim at the code of an encoder that follows this one slowly, by
     `momentum` at each update, and no gradient goes there.

@@ -19,6 +19,7 @@ from torch import Tensor
 
 import agents
 import envs
+from cogarch import regularisers
 from cogarch.bus import Bus
 from cogarch.config import Agent
 from cogarch.folder import RunFolder
@@ -29,7 +30,6 @@ from cogarch.learning.walks import batches
 from cogarch.module import Messages
 from cogarch.objectives import objective
 from cogarch.run import contracts
-from cogarch.world import regularisers
 from cogarch.world.jepa import Jepa
 
 OPTIONS = {"size": 5, "view": "map", "objects": 1, "layouts": "train"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from torch import Tensor
 
-from cogarch.world.regularisers import EPSILON, covariance, mean_where, sigreg, slowness, variance
+from cogarch.regularisers import EPSILON, covariance, mean_where, sigreg, slowness, variance
 
 
 def codes(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
