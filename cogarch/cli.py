@@ -108,6 +108,7 @@ def train(
     env: str | None = None,
     /,
     updates: int | None = None,
+    recorded: tuple[Path, ...] = (),
     seed: int = 0,
     save_every: int = 100,
     keep_every: int | None = None,
@@ -121,8 +122,9 @@ def train(
 
     Args:
         agent: A name (cogarch agents), a TOML file, or the folder of a training to start from.
-        env: A world (default: the one that the agent's file names).
+        env: A world (default: the one that the agent's file names, or where what is recorded was lived).
         updates: Steps of the weights (default: the agent's).
+        recorded: Folders of runs: learn from what was lived there, in place of new walks.
         seed: Seeds weights and walks.
         save_every: Updates between checkpoints.
         keep_every: Updates between weights that are kept (default: only the last ones are).
@@ -139,7 +141,16 @@ def train(
         if updates < 0:
             raise ValueError(f"--updates {updates}: it is 0 or more")
         wired = wired.model_copy(update={"training": wired.training.model_copy(update={"updates": updates})})
-    folder = learn(wired, env, seed=seed, options=pairs(options), out=out, save_every=save_every, keep_every=keep_every)
+    folder = learn(
+        wired,
+        env,
+        seed=seed,
+        options=pairs(options),
+        recorded=recorded,
+        out=out,
+        save_every=save_every,
+        keep_every=keep_every,
+    )
     _examined(folder)
     _end(folder)
 

@@ -52,8 +52,9 @@ class Training(_Config):
     """The world in which it learns, unless `cogarch train` is given another."""
     options: dict[str, Any] = {}
     """Options of that world."""
-    policy: Literal["uniform", "drifting", "least_visited", "object_seeking"] = "drifting"
-    """Who walks (`envs/policies.py`)."""
+    policy: Literal["uniform", "drifting", "least_visited", "object_seeking", "own"] = "drifting"
+    """Who walks (`envs/policies.py`). "own": the agent itself lives on from update to update, its executive acts, and
+    each update learns from the last `steps` ticks (`cogarch.learning.life`), as from a walk that begins there."""
     updates: pydantic.NonNegativeInt = 2000
     batch: pydantic.PositiveInt = 32
     """Walks an update."""
@@ -62,7 +63,8 @@ class Training(_Config):
     walk: pydantic.PositiveInt | tuple[pydantic.PositiveInt, pydantic.PositiveInt] | None = None
     """Ticks that an agent stays in a world, or a range of them from which each stay is drawn, in whole `steps`; its
     state goes on from update to update, and the gradient ends at each (truncated back-propagation through time). None:
-    a new world for each update."""
+    a new world for each update. With `policy = "own"` it is the life alone that goes on (None: in one world, for the
+    whole training); what learns begins each update anew, so that pieces of lives can be learned from in any order."""
     replay: pydantic.NonNegativeInt = 0
     """Updates whose walks are kept; each update then learns from walks drawn among them (`cogarch.learning.replay`)."""
     rare: pydantic.NonNegativeFloat = 1.0
@@ -85,6 +87,11 @@ class Training(_Config):
     """Count a tick's loss only at places visited before in the walk: elsewhere nothing can be known."""
     modules: dict[str, dict[str, Any]] = {}
     """Settings that differ while learning (a memory that holds the whole walk and merges nothing)."""
+
+    @property
+    def stays(self) -> bool:
+        """What learns keeps its state from update to update."""
+        return self.walk is not None and self.policy != "own"
 
     @pydantic.field_validator("walk", mode="before")
     @classmethod

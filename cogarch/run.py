@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 import envs
+from cogarch.bus import Bus
 from cogarch.config import Agent
 from cogarch.folder import RunFolder
 from cogarch.module import Messages, Signal
@@ -100,6 +102,48 @@ def _check_finite(observation: NDArray[Any], axes: int, tick: int) -> None:
     )
 
 
+def living(
+    world: envs.World,
+    bus: Bus,
+    begins: Callable[[int], Mapping[int, int | None]],
+    *,
+    first: int = 0,
+    past: Sequence[NDArray[np.integer]] = (),
+    ending: Callable[[int], None] | None = None,
+) -> Iterator[Messages]:
+    """What is said on every topic `[B, *shape]`, the truth included, tick after tick from tick `first` on, without end.
+
+    begins: the rows that begin a new life at a tick, each with the seed of its world (None: its world's next one); at
+    tick `first` all of them. A life that its world ends is followed by the next one in the tick after.
+    past: the actions `[n, B]` of the first n ticks, where these were lived before and the bus is as it was after them:
+    worlds follow from seeds and actions, so they are stepped to where they were, and what is said goes on from there.
+    ending: is told the tick before the agents forget the lives that are over.
+    """
+    batch = world.num_envs
+    action, reward, over = np.full(batch, -1), np.zeros(batch, np.float32), np.zeros(batch, bool)
+    for t in itertools.count(first):
+        seeds = begins(t)
+        start = over.copy()  # the last tick of a life, with its reward, was lived
+        start[list(seeds)] = True
+        if t > first:
+            seen, reward, ended, cut, info = world.step(action)
+            over = (ended | cut) & ~start
+        if start.any():
+            seen, info = world.reset(seed=[seeds.get(row) for row in range(batch)], options={"reset_mask": start})
+        if t - first < len(past):
+            action = past[t - first]
+            continue
+        action, reward = np.where(start, -1, action), np.where(start, 0.0, reward)
+        messages = hear({"observation": seen, "action": action, "reward": reward, "start": start, **info}, t)
+        if start.any():
+            if ending is not None and t > first:
+                ending(t)
+            bus.restart(messages["env/start"].flatten())
+        lived = bus.tick(messages)
+        action = lived["executive/action"].flatten().numpy()
+        yield lived
+
+
 def run(
     agent: Agent,
     env: str,
@@ -149,6 +193,13 @@ def run(
         text = f"{agent.name} has not learned yet{why}; cogarch train {agent.name} {env} makes an agent that has"
         console.print(Text(text, "yellow"), soft_wrap=True)
     status = "failed"
+
+    def begins(t: int) -> dict[int, int | None]:
+        return {} if t % steps else {row: None if t else SCORING_SEED + seed + row for row in range(batch)}
+
+    def tell(t: int) -> None:
+        tell_notices(bus, told, console, t)
+
     try:
         with (
             Recording(folder.recording, signals, length=steps * episodes, batch=batch, attrs=attrs) as recording,
@@ -156,30 +207,14 @@ def run(
             torch.no_grad(),
         ):
             bar = progress.add_task(f"{agent.name} in {env}", total=steps * episodes)
-            seen, info = world.reset(seed=SCORING_SEED + seed)
-            action = np.full(batch, -1)
-            reward = np.zeros(batch, np.float32)
-            start, over = np.ones(batch, bool), np.zeros(batch, bool)
-            for t in range(steps * episodes):
-                if t:
-                    start = over | (t % steps == 0)  # the last tick of a life, with its reward, was lived
-                    seen, reward, ended, cut, info = world.step(action)
-                    over = (ended | cut) & ~start
-                    if start.any():
-                        seen, info = world.reset(options={"reset_mask": start})
-                        action, reward = np.where(start, -1, action), np.where(start, 0.0, reward)
-                        _tell(bus, told, console, t)  # of the lives that are over
-                messages = hear({"observation": seen, "action": action, "reward": reward, "start": start, **info}, t)
-                if start.any():
-                    bus.restart(messages["env/start"].flatten())
-                lived = bus.tick(messages)
+            lives = living(world, bus, begins, ending=tell)
+            for t, lived in enumerate(itertools.islice(lives, steps * episodes)):
                 recording.append({topic: lived[topic] for topic in signals})
-                action = lived["executive/action"].flatten().numpy()
                 if t % 64 == 0:
                     progress.update(bar, completed=t)
-                    _tell(bus, told, console, t)
+                    tell(t)
             progress.update(bar, completed=steps * episodes)
-            _tell(bus, told, console, steps * episodes)
+            tell(steps * episodes)
         status = "done"
     except KeyboardInterrupt:
         status = "interrupted"
@@ -190,10 +225,10 @@ def run(
     return folder
 
 
-def _tell(bus: Any, told: set[str], console: Console, t: int) -> None:
+def tell_notices(bus: Bus, told: set[str], console: Console, t: int) -> None:
     """What modules have to say of their state, each once."""
-    for role, part in bus.parts.items():
-        if role not in told and (notice := part.notice(bus.state[role])):
+    for role in bus.parts:
+        if role not in told and (notice := bus.part(role).notice(bus.state[role])):
             told.add(role)
             console.print(Text.assemble((f"{role} by tick {t}: ", "yellow"), notice), soft_wrap=True)
 

@@ -88,7 +88,7 @@ def update(
     said = bus.play(batch.walk, {*(losses.keys() - set(whole)), *read, *heard})
     mask = batch.counts.to(bus.device)
     parts = {
-        topic: objective(bus, topic, said, number) if topic in whole else said[topic][mask].mean() for topic in losses
+        topic: objective(bus, topic, said, number) if topic in whole else _mean(said[topic][mask]) for topic in losses
     }
     total = sum((weight * parts[topic] for topic, weight in losses.items()), torch.zeros((), device=bus.device))
     optimiser.zero_grad()
@@ -114,6 +114,11 @@ def update(
         "gradient_norm": float(norm),
         **{topic: float(part.detach()) for topic, part in parts.items()},
     }
+
+
+def _mean(x: Tensor) -> Tensor:
+    """0 where no tick counts."""
+    return x.mean() if len(x) else x.sum()
 
 
 def _hits(bus: Bus, batch: Batch, said: Messages) -> NDArray[np.bool_]:
@@ -148,7 +153,7 @@ def schedule(bus: Bus, setup: Training, number: int) -> dict[str, float]:
 
 def _begin(bus: Bus, setup: Training, number: int) -> None:
     """New agents; each update is an episode of its own, so that its noise is its own too. Agents that stay go on."""
-    if setup.walk is not None:
+    if setup.stays:
         bus.detach()
         return
     bus.reset()

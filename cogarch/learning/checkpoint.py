@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor
 
 from cogarch import files
 from cogarch.bus import Bus
-from cogarch.learning.replay import Replay
 
 
 def save_checkpoint(
@@ -18,28 +18,25 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     done: int,
     seconds: float,
-    *,
-    living: bool = False,
-    replay: Replay | None = None,
+    also: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
-    """Weights and the optimiser's state; a checkpoint with the update that it was made after. `living`: also the state
-    of the agents, who go on from update to update; of a `replay` how much each walk surprised."""
+    """Weights and the optimiser's state, with the update that it was made after; `also` what else cannot be made again,
+    by the name of who takes it back."""
     tensors = {f"weight.{name}": x for name, x in bus.parts.state_dict().items()}  # with what a module keeps in buffers
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{i}.{name}": torch.as_tensor(x) for name, x in state.items()}
-    if living:
-        tensors |= {f"life.{name}": x for name, x in bus.dump().items()}
-    if replay is not None:
-        tensors["replay.priority"] = replay.priority
+    for owner, kept in also.items():
+        tensors |= {f"{owner}.{name}": x for name, x in kept.items()}
     files.save_tensors(path, tensors, {"updates": str(done), "seconds": repr(seconds)})
 
 
 def load_checkpoint(
-    path: Path, bus: Bus, optimiser: torch.optim.Optimizer, replay: Replay | None = None
-) -> tuple[int, float]:
-    """Updates and seconds behind the checkpoint; 0 where there is none yet."""
+    path: Path, bus: Bus, optimiser: torch.optim.Optimizer
+) -> tuple[int, float, dict[str, dict[str, Tensor]]]:
+    """Updates and seconds behind the checkpoint, and what else it holds; 0 and nothing where there is none yet."""
+    also: dict[str, dict[str, Tensor]] = {}
     if not path.exists():
-        return 0, 0.0
+        return 0, 0.0, also
     tensors, meta = files.load_tensors(path)
     own = bus.parts.state_dict()
     saved = {name.removeprefix("weight."): x for name, x in tensors.items() if name.startswith("weight.")}
@@ -52,12 +49,11 @@ def load_checkpoint(
         x.copy_(saved[name])
     state: dict[int, dict[str, Tensor]] = {}
     for name, x in tensors.items():
-        if name.startswith("adam."):
-            _, i, field = name.split(".")
+        owner, _, rest = name.partition(".")
+        if owner == "adam":
+            i, _, field = rest.partition(".")
             state.setdefault(int(i), {})[field] = x
-    if life := {name.removeprefix("life."): x for name, x in tensors.items() if name.startswith("life.")}:
-        bus.load(life)
-    if replay is not None and "replay.priority" in tensors:
-        replay.priority = tensors["replay.priority"]
+        elif owner != "weight":
+            also.setdefault(owner, {})[rest] = x
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(meta["updates"]), float(meta["seconds"])
+    return int(meta["updates"]), float(meta["seconds"]), also

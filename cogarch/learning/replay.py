@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,29 @@ class Replay:
             self.priority = torch.cat([self.priority, most.expand(size)])
         self._batches.append(batch)
 
+    @property
+    def held(self) -> int:
+        """Updates whose walks are here."""
+        return len(self._batches)
+
+    def dump(self, walks: bool) -> dict[str, Tensor]:
+        """For a checkpoint: how much each walk surprised; and the `walks`, where they cannot be walked again."""
+        if not walks:
+            return {"priority": self.priority}
+        topics = self._batches[0].walk if self.held else {}
+        said = {f"walk.{topic}": torch.stack([batch.walk[topic] for batch in self._batches]) for topic in topics}
+        counts = [batch.counts for batch in self._batches]
+        zero_shot = [torch.from_numpy(batch.zero_shot) for batch in self._batches]
+        marks = {"counts": torch.stack(counts), "zero_shot": torch.stack(zero_shot)} if self.held else {}
+        return {"priority": self.priority, **said, **marks}
+
+    def load(self, saved: Mapping[str, Tensor]) -> None:
+        """What `dump` gave."""
+        self.priority = saved["priority"]
+        for i, counts in enumerate(saved.get("counts", ())):
+            walk = {name.removeprefix("walk."): x[i] for name, x in saved.items() if name.startswith("walk.")}
+            self._batches.append(Batch(walk, counts, saved["zero_shot"][i].numpy()))
+
     def draw(self, size: int, update: int) -> tuple[Batch, _Mark]:
         """So many walks for update `update`, and who wants to hear how much they surprised."""
         weights = self.priority.double().clamp(min=1e-12).pow(self.rare).numpy()
@@ -62,9 +85,9 @@ class _Mark:
 
 
 def first_walked(done: int, replay: Replay | None) -> int:
-    """The update whose walks a training needs first, after `done` updates: walks are a function of seed and update, so
-    those that were kept are walked again, not saved."""
-    return done if replay is None else max(done - replay.kept, 0)
+    """The update whose walks a training needs first, after `done` updates: those of a policy are a function of seed and
+    update, so the ones that were kept are walked again, not saved. What was lived is in the checkpoint."""
+    return done if replay is None or replay.held else max(done - replay.kept, 0)
 
 
 def drawn(walks: Iterator[Batch], replay: Replay | None, size: int, done: int) -> Iterator[tuple[Batch, Tell | None]]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import envs
 from cogarch import files
@@ -23,6 +21,9 @@ from cogarch.config import Agent, save_weights
 from cogarch.folder import CHECKPOINT, METRICS, WEIGHTS, RunFolder
 from cogarch.learning.backprop import Diverged, no_subnormals, rate, update
 from cogarch.learning.checkpoint import load_checkpoint, save_checkpoint
+from cogarch.learning.console import count_taken, interrupt_waits, progress, untaken
+from cogarch.learning.life import Life, living_bus
+from cogarch.learning.recorded import Recorded
 from cogarch.learning.replay import SURPRISE, Replay, drawn, first_walked
 from cogarch.learning.walks import batches
 from cogarch.run import contracts
@@ -40,6 +41,7 @@ def train(
     *,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
+    recorded: Sequence[Path | str] = (),
     out: Path | str | None = None,
     save_every: int = 100,
     keep_every: int | None = None,
@@ -47,18 +49,21 @@ def train(
 ) -> RunFolder:
     """Learn the agent's weights in training worlds; the folder holds them, metrics.csv and a checkpoint.
 
-    `world` None: the agent's own, with its own options. The checkpoint is renewed every `save_every` updates; with
-    `keep_every` the weights of every so many-th update stay (`RunFolder.agent_after`), so that learning can be looked
-    at. Ctrl-C ends the training after the update under way, saved; `resume` goes on. Raises Diverged where a number
-    stops being finite; the last checkpoint is kept.
+    `world` None: the agent's own, with its own options. With `recorded` walks are cut from what was lived in these runs
+    (`cogarch.learning.recorded`), and `world` None is the one that they lived in. The checkpoint is renewed every
+    `save_every` updates; with `keep_every` the weights of every so many-th update stay (`RunFolder.agent_after`), so
+    that learning can be looked at. Ctrl-C ends the training after the update under way, saved; `resume` goes on. Raises
+    Diverged where a number stops being finite; the last checkpoint is kept.
     """
     if seed < 0 or save_every < 1 or (keep_every is not None and keep_every < 1):
         raise ValueError(
             f"seed is at least 0, save_every and keep_every at least 1; got {seed}, {save_every} and {keep_every}"
         )
     setup = agent.training
+    cut = Recorded(recorded) if recorded else None
     if world is None:
-        world, options = setup.world, {**setup.options, **(options or {})}
+        at, usual = (setup.world, setup.options) if cut is None else cut.lived_in()
+        world, options = at, {**usual, **(options or {})}
     options = dict(options or {})
     try:
         json.dumps(options)
@@ -69,20 +74,21 @@ def train(
         ) from None
     console = console or Console(stderr=True)
     # what does not fit is told before there is a folder
-    agent, bus, taught = _build(agent, world, options, seed, console)
+    ready = _build(agent, world, options, seed, console, cut)
     folder = RunFolder.create(
         None if out is None else Path(out),
         "train",
-        agent,
+        ready.agent,
         world,
         options=options,
         seed=seed,
         updates=setup.updates,
         save_every=save_every,
         keep_every=keep_every,
+        **({} if cut is None else {"recorded": cut.files}),
     )
     with folder.held():
-        return _learn(folder, bus, taught, console)
+        return _learn(folder, ready, console)
 
 
 def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
@@ -91,28 +97,56 @@ def resume(folder: RunFolder, console: Console | None = None) -> RunFolder:
     if config["kind"] != "train":
         raise files.FileError(f"{folder.path} is a {config['kind']}, not a training; only trainings are resumed")
     console = console or Console(stderr=True)
-    _, bus, taught = _build(folder.beginning, config["env"], config["options"], config["seed"], console)
+    cut = Recorded.of_files(config["recorded"]) if "recorded" in config else None
+    ready = _build(folder.beginning, config["env"], config["options"], config["seed"], console, cut)
     with folder.held():
-        return _learn(folder, bus, taught, console)
+        return _learn(folder, ready, console)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a training begins with."""
+
+    agent: Agent
+    """As it fits."""
+    bus: Bus
+    """What learns."""
+    taught: list[str]
+    """Its modules with weights that a loss reaches."""
+    actions: tuple[str, ...]
+    """The names of the world's."""
+    recorded: Recorded | None
 
 
 def _build(
-    agent: Agent, world: str, options: Mapping[str, Any], seed: int, console: Console
-) -> tuple[Agent, Bus, list[str]]:
-    """The agent as it fits, the bus that learns, and its modules with weights that a loss reaches.
+    agent: Agent, world: str, options: Mapping[str, Any], seed: int, console: Console, recorded: Recorded | None
+) -> _Ready:
+    """What learns, proved.
 
-    ValueError where there are none, and for losses and schedules of nothing, or out of the range of their setting.
+    ValueError where there is nothing that learns, or nothing to learn from; for losses and schedules of nothing, or out
+    of the range of their setting.
     """
+    setup = agent.training
     with contextlib.closing(envs.make(world, 1, **options)) as env:
-        policies.walk(env, agent.training.policy, 2, world_seeds=[0], policy_seed=seed)
-        inputs = contracts(env)
-    bus = agent.build(inputs, batch=agent.training.batch, seed=seed, learning=True)
+        if recorded is None and setup.policy != "own":
+            policies.walk(env, setup.policy, 2, world_seeds=[0], policy_seed=seed)
+        inputs, actions = contracts(env), env.metadata["actions"]
+        bus = agent.build(inputs, batch=setup.batch, seed=seed, learning=True)
+        if recorded is not None:
+            recorded.fit(env, world, setup)
+        elif setup.policy == "own":
+            living_bus(agent, env, seed, bus)
+    if setup.steps < 2 and not setup.stays:
+        raise ValueError(
+            "training.steps is 1: a walk of one tick holds no transition, of which alone a prediction is learned; "
+            "give 2 or more"
+        )
     reach = bus.reach()
     if agent.swapped:
         agent = _without(agent, [topic for topic in agent.training.losses if topic not in reach], console)
     setup = agent.training
-    if setup.replay and (SURPRISE not in bus.plan.topics or setup.walk is not None):
-        why = f"nobody writes {SURPRISE!r}" if setup.walk is None else "agents that stay (training.walk) are not drawn"
+    if setup.replay and (SURPRISE not in bus.plan.topics or setup.stays):
+        why = "agents that stay (training.walk) are not drawn" if setup.stays else f"nobody writes {SURPRISE!r}"
         raise ValueError(f"training.replay is {setup.replay}, but {why}; leave it 0")
     losses = setup.losses
     for topic in losses:
@@ -128,7 +162,7 @@ def _build(
     taught = {name for topic in losses for name in reach[topic]}
     if not taught:
         raise ValueError(f"{agent.name} has no weight that learns; run it as it is")
-    return agent, bus, sorted(taught)
+    return _Ready(agent, bus, sorted(taught), actions, recorded)
 
 
 def _scheduled(agent: Agent, at: Literal["start", "end"]) -> Agent:
@@ -154,8 +188,8 @@ def _weights(bus: Bus, name: str) -> list[torch.nn.Parameter]:
     return [p for p in bus.parts[name].parameters() if p.requires_grad]
 
 
-def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> RunFolder:
-    config, agent = folder.config, folder.beginning
+def _learn(folder: RunFolder, ready: _Ready, console: Console) -> RunFolder:
+    config, agent, bus, taught = folder.config, folder.beginning, ready.bus, ready.taught
     setup, seed = agent.training, config["seed"]
     for name in bus.parts:
         if name not in taught and _weights(bus, name):
@@ -165,7 +199,14 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
     weights = [p for name in taught for p in _weights(bus, name)]
     optimiser = torch.optim.Adam(weights, lr=setup.learning_rate)
     replay = Replay(setup.replay, setup.rare, seed) if setup.replay else None
-    done, spent = load_checkpoint(folder.path / CHECKPOINT, bus, optimiser, replay)
+    taken = torch.zeros(len(ready.actions), dtype=torch.int64)
+    done, spent, also = load_checkpoint(folder.path / CHECKPOINT, bus, optimiser)
+    if "life" in also:
+        bus.load(also["life"])
+    if replay is not None and "replay" in also:
+        replay.load(also["replay"])
+    if "walks" in also:
+        taken += also["walks"]["taken"]
     metrics = files.MetricsCsv(folder.path / METRICS, (*COLUMNS, *setup.losses))
     metrics.truncate_after(done)
     if done == setup.updates and config["status"] == "done":
@@ -178,18 +219,38 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
 
     def save() -> None:
         seconds = time.perf_counter() - began
-        living = setup.walk is not None
-        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, living=living, replay=replay)
+        kept = {"walks": {"taken": taken}}
+        kept |= {"life": bus.dump()} if setup.stays else {}
+        kept |= {"own": own.dump()} if own is not None else {}
+        kept |= {"replay": replay.dump(walks=own is not None)} if replay is not None else {}
+        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, kept)
         save_weights(bus, folder.path / WEIGHTS, meta())
 
     def meta() -> dict[str, str]:
         return {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
 
+    where = agent, config["env"], config["options"], seed
+    own = Life(*where, bus, console) if setup.policy == "own" and ready.recorded is None else None
     try:
-        with no_subnormals(), _interrupt_waits() as asked_to_stop, _progress(console) as progress:
-            bar = progress.add_task("", total=setup.updates, completed=done, said="")
-            walks = batches(agent, config["env"], config["options"], seed, first_walked(done, replay), setup.updates)
+        with (
+            no_subnormals(),
+            interrupt_waits() as asked_to_stop,
+            progress(console) as shown,
+            contextlib.ExitStack() as stack,
+        ):
+            bar = shown.add_task("", total=setup.updates, completed=done, said="")
+            first, last = first_walked(done, replay), setup.updates
+            if own is not None:
+                stack.callback(own.close)
+                if "own" in also:
+                    own.load(also["own"])
+                walks = own.windows(done, last)
+            elif ready.recorded is not None:
+                walks = ready.recorded.windows(*where, first, last)
+            else:
+                walks = batches(*where, first, last)
             for batch, tell in drawn(walks, replay, setup.batch, done):
+                count_taken(batch.walk["env/action"], taken)
                 report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates
                 for group in optimiser.param_groups:
                     group["lr"] = rate(setup, done)
@@ -202,7 +263,7 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
                     metrics.append(row | {"seconds": seconds, "steps_per_second": speed})
                     scored = f"zero-shot {row['zero_shot']:.3f}  " if math.isfinite(row["zero_shot"]) else ""
                     said = f"loss {row['loss']:.3f}  {scored}{speed:,.0f} steps/s"
-                    progress.update(bar, completed=done, said=said)
+                    shown.update(bar, completed=done, said=said)
                 if done % config["save_every"] == 0:
                     save()
                     kept = done
@@ -218,42 +279,9 @@ def _learn(folder: RunFolder, bus: Bus, taught: list[str], console: Console) -> 
         raise Diverged(f"after {done} updates {error}; lower training.learning_rate or training.clip; {held}") from None
     finally:
         folder.end(status)
+    if status == "done" and (text := untaken(taken, ready.actions)):
+        console.print(text, markup=False, style="yellow", soft_wrap=True)
     if status == "interrupted":
         text = f"interrupted after {done} updates; cogarch resume {folder.path} goes on"
         console.print(text, markup=False, soft_wrap=True)
     return folder
-
-
-@contextlib.contextmanager
-def _interrupt_waits() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C waits for the end of the update, so that what is saved is whole; a second one does not wait.
-
-    Gives a function that says whether there was one.
-    """
-    asked: list[int] = []
-
-    def ask(number: int, frame: object) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    # only the main thread may take signals, and one that somebody else takes or ignores is left to them
-    ours = threading.current_thread() is threading.main_thread()
-    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("learning"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )

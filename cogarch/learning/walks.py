@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import envs
 from cogarch.config import Agent, Training
 from cogarch.learning.backprop import Batch
 from cogarch.learning.zero_shot import PER_SEED, events_of
-from cogarch.module import Messages
+from cogarch.module import SCORING_ONLY, Messages
 from cogarch.run import heard
 from envs import policies
 from envs.world import World
@@ -51,7 +52,7 @@ def _staying(
     setup: Training, world: str, options: Mapping[str, Any], seed: int, first: int, last: int
 ) -> Iterator[Batch]:
     """Each agent stays in its world for a drawn number of updates, then goes to its next one."""
-    windows = _Stays(setup, seed)
+    windows = Stays(setup, seed)
     held: dict[int, _Walk] = {}
     with contextlib.closing(envs.make(world, setup.batch, **options)) as env:
         for update in range(last):
@@ -71,7 +72,7 @@ def _staying(
             yield Batch.side_by_side(own)
 
 
-class _Stays:
+class Stays:
     """How long each agent stays, in updates: drawn for each stay, the first one cut so that they part.
 
     A schedule `walk` adds ticks to a stay that begins at its update.
@@ -120,11 +121,40 @@ class _Walk:
     @classmethod
     def make(cls, env: World, setup: Training, ticks: int, world_seeds: list[int], policy_seed: int) -> _Walk:
         walk = policies.walk(env, setup.policy, ticks, world_seeds=world_seeds, policy_seed=policy_seed)
-        scored = events_of(env, walk)
-        counts = torch.from_numpy(scored.visited if setup.visited_only else np.ones_like(scored.visited))
-        messages = heard(walk)
-        return cls(messages, counts, scored.zero_shot)
+        return cls(heard(walk), *_marks(env, setup, walk))
 
     def part(self, ticks: slice, rows: slice) -> Batch:
         messages = {topic: x[ticks, rows] for topic, x in self.messages.items()}
         return Batch(messages, self.counts[ticks, rows], self.zero_shot[ticks, rows])
+
+
+def piece(env: World, setup: Training, said: Messages) -> Batch:
+    """A piece `[T, B, ...]` of longer lives, the truth included, as walks of their own: who learns from it knows
+    nothing of what was before, so that its first tick begins an episode."""
+    before = {"env/action": -1, "env/motion": 0, "env/bump": False, "env/reward": 0, "env/start": True}
+    walk = {topic: x for topic, x in said.items() if topic not in SCORING_ONLY}
+    for topic, nothing in before.items():
+        walk[topic] = walk[topic].clone()
+        walk[topic][0] = nothing
+    scalars = {name: walk[f"env/{name}"][..., 0].numpy() for name in ("action", "start")}
+    truth = {"node": said["env/node"][..., 0].numpy(), "place": said["env/place"].numpy()}
+    return Batch(walk, *_marks(env, setup, {**scalars, **truth}))
+
+
+def _marks(env: World, setup: Training, walk: Mapping[str, NDArray[Any]]) -> tuple[torch.Tensor, NDArray[np.bool_]]:
+    """Where the loss counts and where zero-shot events are, `[T, B]`; each episode is judged by itself."""
+    start = walk["start"]
+    visited, zero_shot = np.zeros_like(start), np.zeros_like(start)
+
+    def mark(ticks: slice, rows: NDArray[np.integer]) -> None:
+        found = events_of(env, {name: walk[name][ticks, rows] for name in ("node", "action", "start", "place")})
+        visited[ticks, rows], zero_shot[ticks, rows] = found.visited, found.zero_shot
+
+    several = start[1:].any(0)
+    if not several.all():
+        mark(slice(None), np.flatnonzero(~several))
+    for row in np.flatnonzero(several):
+        cuts = [0, *(np.flatnonzero(start[1:, row]) + 1).tolist(), len(start)]
+        for a, b in itertools.pairwise(cuts):
+            mark(slice(a, b), np.array([row]))
+    return torch.from_numpy(visited if setup.visited_only else np.ones_like(visited)), zero_shot
