@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from cogarch.hc.attention import dot, energy_of, mix, put, softmax
 from cogarch.hc.memory import MemorySpec, Recall, Usage
 from cogarch.module import Messages, Module, Read, Signal, State, Step
 from cogarch.tree import share
@@ -37,6 +38,9 @@ class ModernHopfield(Module):
     `mec/g_path`; `hc/recognised` `[B, 1]` is the likeness of the best of them (-1: none looks the same). A structural
     code that reads the two corrects itself by what it sees (the landmark correction of Whittington et al. 2022).
 
+    With `surprising` > 0 a moment becomes a memory only where `world/surprise` is at least that (1 is usual), or an
+    episode begins; else `hc/slot` is the memory most like it, and `hc/stored` false.
+
     Where the sensory code says its version (`lec/version`), memories of one version only are held together: a code that
     comes in another version finds an empty bank, and that is said.
     """
@@ -55,14 +59,15 @@ class ModernHopfield(Module):
         merge: NonNegativeFloat = 0.0,
         recall_g: bool = False,
         landmark: NonNegativeFloat = 0.0,
+        surprising: NonNegativeFloat = 0.0,
     ) -> None:
         super().__init__()
         if capacity < 1:
             raise ValueError(f"a memory has at least one slot, capacity is {capacity}")
         self.n_g, self.n_x = topics["mec/g"].shape[0], topics["lec/x"].shape[0]
         self.capacity, self.merge, self.recall_g, self.landmark = capacity, merge, recall_g or landmark > 0, landmark
-        self.growth, self.versioned = growth, "lec/version" in topics
-        if not self.merge:  # what a merging memory stores depends on what it holds: its steps are ticked
+        self.growth, self.versioned, self.surprising = growth, "lec/version" in topics, surprising
+        if not merge and not surprising:  # where not every moment is a memory of its own, steps are ticked
             self.over_time = {tuple(step.method for step in self.steps()): "attend"}
         self.log_beta: Tensor
         if learn_beta:
@@ -94,7 +99,11 @@ class ModernHopfield(Module):
                 recalled_g["hc/recognised"] = Signal()
                 by["g_path"] = g_path
             steps.append(Step("recall_by_x", by, recalled_g, state=True))
-        return [*steps, Step("store", {"g": g, "x": x}, held, state=True)]
+        kept: dict[str, str | Read] = {"g": g, "x": x}
+        if self.surprising:
+            surprise = Read("world/surprise", grad=False, shape=(1,), dtype=torch.float32)
+            kept |= {"surprise": surprise, "start": "env/start"}
+        return [*steps, Step("store", kept, held, state=True)]
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
@@ -118,7 +127,7 @@ class ModernHopfield(Module):
         """The keys `[B, C, n_g]` whose views are like x `[B, T, n_x]`, of those `seen` `[B, T, C]` (log strength)."""
         same_view = x @ views.mT  # [B, T, C]
         if query is None:
-            return {"hc/recalled_g": _softmax(self._beta(seen > -math.inf) * same_view + seen)[0] @ keys}
+            return {"hc/recalled_g": softmax(self._beta(seen > -math.inf) * same_view + seen)[0] @ keys}
         near = query @ keys.mT
         same = seen.masked_fill(same_view < _SAME, -math.inf)
         recognised = (
@@ -126,11 +135,14 @@ class ModernHopfield(Module):
             if near.shape[-1]
             else near.sum(-1, keepdim=True) - 1
         )
-        return {"hc/recalled_g": _softmax(self.landmark * near + same)[0] @ keys, "hc/recognised": recognised}
+        return {"hc/recalled_g": softmax(self.landmark * near + same)[0] @ keys, "hc/recognised": recognised}
 
-    def store(self, state: State, g: Tensor, x: Tensor) -> tuple[Messages, State]:
+    def store(
+        self, state: State, g: Tensor, x: Tensor, surprise: Tensor | None = None, start: Tensor | None = None
+    ) -> tuple[Messages, State]:
         """Keep this moment; the bus owns the state, so the bank is written in place where gradients are off."""
-        state, slot, stored = self._put(state, g, x, torch.ones(len(g), device=g.device))
+        new = None if surprise is None or start is None else ((surprise >= self.surprising) | start)[:, 0]
+        state, slot, stored = self._put(state, g, x, torch.ones(len(g), device=g.device), new=new)
         return {"hc/slot": slot[:, None], "hc/stored": stored[:, None]}, state
 
     # --- the memory protocol: pure functions on state -----------------------------------------------------------------
@@ -173,22 +185,22 @@ class ModernHopfield(Module):
         q = F.normalize(query, dim=-1)
         limit, taken = 100 if steps is None else steps, 1
         converged = torch.ones(len(q), dtype=torch.bool, device=q.device)
-        similarity = _dot(keys, q)
+        similarity = dot(keys, q)
         beta = self._beta(strength > 0)
-        weights, lse = _softmax(beta * similarity + strength.log())
+        weights, lse = softmax(beta * similarity + strength.log())
         best = torch.where(strength > 0, similarity, 0.0).amax(-1).clamp(min=0) if used else torch.zeros_like(lse)
-        energy = _energy(q, lse / beta[:, 0])
+        energy = energy_of(q, lse / beta[:, 0])
         while taken < limit and used:
-            settled = torch.where(strength.sum(-1, keepdim=True) > 0, _mix(weights, keys), q)
+            settled = torch.where(strength.sum(-1, keepdim=True) > 0, mix(weights, keys), q)
             converged = (settled - q).norm(dim=-1) < 1e-4
             if steps is None:
                 if bool(converged.all()):
                     break
                 settled = torch.where(converged[:, None], q, settled)  # who has arrived does not wait for the others
             q, taken = settled, taken + 1
-            weights, lse = _softmax(beta * _dot(keys, q) + strength.log())
-            energy = _energy(q, lse / beta[:, 0])
-        value = _mix(weights, state["values"][:, :used])
+            weights, lse = softmax(beta * dot(keys, q) + strength.log())
+            energy = energy_of(q, lse / beta[:, 0])
+        value = mix(weights, state["values"][:, :used])
         activity = F.pad(weights, (0, self.capacity - used))
         return Recall(value, activity, energy, taken, converged, novelty=1 - best)
 
@@ -275,7 +287,7 @@ class ModernHopfield(Module):
             age = now.T[:, a:b, None] - written[:, None, :n]
             seen = torch.where((age > 0) & (age <= c), strength[:, None, :n], 0.0).log()
             beta = self._beta(seen > -math.inf)
-            weights, lse = _softmax(beta * (q[:, a:b] @ keys[:, :n].mT) + seen)
+            weights, lse = softmax(beta * (q[:, a:b] @ keys[:, :n].mT) + seen)
             if n <= c and not used:
                 activity = F.pad(weights, (0, c - n))
             else:
@@ -284,7 +296,7 @@ class ModernHopfield(Module):
             block = {
                 "hc/p": activity,
                 "hc/recalled_x": weights @ values[:, :n],
-                "hc/familiarity": -_energy(q[:, a:b], lse / beta[..., 0])[..., None],
+                "hc/familiarity": -energy_of(q[:, a:b], lse / beta[..., 0])[..., None],
             }
             if self.recall_g:
                 query = q[:, a:b] if self.landmark else None
@@ -297,8 +309,8 @@ class ModernHopfield(Module):
         first, rows = max(0, length - c), torch.arange(batch, device=g.device)[:, None]
         at = (rows, slot[first:].T)
         state = state | {
-            "keys": _set(state["keys"], at, keys[:, used + first :]),
-            "values": _set(state["values"], at, values[:, used + first :]),
+            "keys": put(state["keys"], at, keys[:, used + first :]),
+            "values": put(state["values"], at, values[:, used + first :]),
             "strength": state["strength"].index_put(at, torch.ones((), device=g.device)),
             "last": state["last"].index_put(at, now[first:].T),
             "clock": clock + length,
@@ -334,8 +346,15 @@ class ModernHopfield(Module):
         return beta * (1 + self.growth * seen.sum(-1, keepdim=True).clamp(min=1).log())
 
     def _put(
-        self, state: State, key: Tensor, value: Tensor, strength: Tensor, mask: Tensor | None = None
+        self,
+        state: State,
+        key: Tensor,
+        value: Tensor,
+        strength: Tensor,
+        mask: Tensor | None = None,
+        new: Tensor | None = None,
     ) -> tuple[State, Tensor, Tensor]:
+        """Write in the rows of `mask`, a memory of its own only in those of `new`; the slot, and whether it is that."""
         rows, clock = torch.arange(len(key), device=key.device), state["clock"]
         key = F.normalize(key, dim=-1)
         slot = clock % self.capacity
@@ -344,22 +363,26 @@ class ModernHopfield(Module):
             slot = state["last"].argmin(-1)
             used = self._used(state)
             if used:
-                same = _dot(F.normalize(state["values"][:, :used], dim=-1), F.normalize(value, dim=-1)) > _SAME
+                same = dot(F.normalize(state["values"][:, :used], dim=-1), F.normalize(value, dim=-1)) > _SAME
                 candidate = same & (state["strength"][:, :used] > 0)
-                near, where = torch.where(candidate, _dot(state["keys"][:, :used], key), -2.0).max(-1)
+                near, where = torch.where(candidate, dot(state["keys"][:, :used], key), -2.0).max(-1)
                 known = near >= self.merge
                 slot = torch.where(known, where, slot)
+        fresh = ~known if mask is None else ~known & mask
+        touched = torch.ones_like(known) if mask is None else mask
+        if new is not None:
+            near = torch.where(state["strength"] > 0, dot(state["keys"], key), -2.0)
+            slot = torch.where(known | new, slot, near.argmax(-1))
+            fresh, touched = fresh & new, touched & (known | new)
         at = (rows, slot)
         old = state["strength"][at]
-        fresh = ~known if mask is None else ~known & mask
         lost = fresh & (old > 0)
-        touched = torch.ones_like(known) if mask is None else mask
         keep = ~fresh[:, None]
         state = state | {
-            "keys": _set(state["keys"], at, torch.where(keep, state["keys"][at], key)),
-            "values": _set(state["values"], at, torch.where(keep, state["values"][at], value)),
-            "strength": _set(state["strength"], at, torch.where(touched, torch.where(fresh, strength, old), old)),
-            "last": _set(state["last"], at, torch.where(touched, clock, state["last"][at])),
+            "keys": put(state["keys"], at, torch.where(keep, state["keys"][at], key)),
+            "values": put(state["values"], at, torch.where(keep, state["values"][at], value)),
+            "strength": put(state["strength"], at, torch.where(touched, torch.where(fresh, strength, old), old)),
+            "last": put(state["last"], at, torch.where(touched, clock, state["last"][at])),
             "clock": clock + touched,
             "dropped": state["dropped"] + lost,
         }
@@ -368,34 +391,3 @@ class ModernHopfield(Module):
 
 _SAME = 0.999  # likeness of two views that are one
 _BLOCK = 512  # ticks of a walk that look back together
-
-
-def _set(bank: Tensor, at: tuple[Tensor, ...], x: Tensor) -> Tensor:
-    """`bank[at] = x`: in place where gradients are off, for the bus owns the bank and it is large; else a new bank."""
-    if torch.is_grad_enabled():
-        return bank.index_put(at, x)
-    bank[at] = x
-    return bank
-
-
-def _dot(bank: Tensor, query: Tensor) -> Tensor:
-    return (bank @ query.unsqueeze(-1)).squeeze(-1)  # [B, C, n] x [B, n] -> [B, C]
-
-
-def _mix(weights: Tensor, bank: Tensor) -> Tensor:
-    return (weights.unsqueeze(-2) @ bank).squeeze(-2)  # [B, C] x [B, C, n] -> [B, n]
-
-
-def _energy(q: Tensor, lse: Tensor) -> Tensor:
-    """Of `lse / beta`; an empty memory has none, its energy is that of the opposite of the one thing stored."""
-    return 0.5 + 0.5 * q.square().sum(-1) - lse.clamp(min=-1.0)
-
-
-def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax and log-sum-exp over the last axis; all weights 0 (and lse -1e30) where no slot may be read."""
-    if logits.shape[-1] == 0:
-        return logits, logits.new_full(logits.shape[:-1], -1e30)
-    top = logits.amax(-1, keepdim=True).clamp(min=-1e30)
-    e = (logits - top).exp()
-    total = e.sum(-1, keepdim=True).clamp(min=1e-30)  # 0 only where nothing is read, whose log would give NaN gradients
-    return e / total, (top + total.log()).squeeze(-1)
