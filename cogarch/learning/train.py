@@ -219,18 +219,18 @@ def _learn(folder: RunFolder, ready: _Ready, console: Console) -> RunFolder:
 
     def save() -> None:
         seconds = time.perf_counter() - began
-        kept = {"walks": {"taken": taken}}
-        kept |= {"life": bus.dump()} if setup.stays else {}
-        kept |= {"own": own.dump()} if own is not None else {}
-        kept |= {"replay": replay.dump(walks=own is not None)} if replay is not None else {}
-        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, kept)
+        more = {"walks": {"taken": taken}}
+        more |= {"life": bus.dump()} if setup.stays else {}
+        more |= {"own": own.dump()} if own is not None else {}
+        more |= {"replay": replay.dump(walks=own is not None)} if replay is not None else {}
+        save_checkpoint(folder.path / CHECKPOINT, bus, optimiser, done, seconds, more)
         save_weights(bus, folder.path / WEIGHTS, meta())
 
     def meta() -> dict[str, str]:
         return {"agent": agent.name, "env": config["env"], "seed": str(seed), "updates": str(done)}
 
     where = agent, config["env"], config["options"], seed
-    own = Life(*where, bus, console) if setup.policy == "own" and ready.recorded is None else None
+    own: Life | None = None
     try:
         with (
             no_subnormals(),
@@ -240,13 +240,13 @@ def _learn(folder: RunFolder, ready: _Ready, console: Console) -> RunFolder:
         ):
             bar = shown.add_task("", total=setup.updates, completed=done, said="")
             first, last = first_walked(done, replay), setup.updates
-            if own is not None:
-                stack.callback(own.close)
+            if ready.recorded is not None:
+                walks = ready.recorded.windows(*where, first, last)
+            elif setup.policy == "own":
+                own = stack.enter_context(contextlib.closing(Life(*where, bus, console)))
                 if "own" in also:
                     own.load(also["own"])
                 walks = own.windows(done, last)
-            elif ready.recorded is not None:
-                walks = ready.recorded.windows(*where, first, last)
             else:
                 walks = batches(*where, first, last)
             for batch, tell in drawn(walks, replay, setup.batch, done):
@@ -279,7 +279,7 @@ def _learn(folder: RunFolder, ready: _Ready, console: Console) -> RunFolder:
         raise Diverged(f"after {done} updates {error}; lower training.learning_rate or training.clip; {held}") from None
     finally:
         folder.end(status)
-    if status == "done" and (text := untaken(taken, ready.actions)):
+    if status == "done" and done and (text := untaken(taken, ready.actions)):
         console.print(text, markup=False, style="yellow", soft_wrap=True)
     if status == "interrupted":
         text = f"interrupted after {done} updates; cogarch resume {folder.path} goes on"

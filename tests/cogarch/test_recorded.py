@@ -178,7 +178,7 @@ def test_from_the_shell_it_ends_with_the_report(command: Callable[..., Said], li
             {},
             None,
             {"size": 6},
-            r"'env/observation' is uint8 \[5, 5, 4\] in it and uint8 \[6, 6, 4\] in .*-o NAME=VALUE",
+            r"'env/observation' is uint8 \[5, 5, 4\] in it and uint8 \[6, 6, 4\] .*-o NAME=",
         ),
         (
             {"agent": explorer("uniform"), "world": "Square-v0", "options": {}},
