@@ -68,7 +68,7 @@ class Training(_Config):
     replay: pydantic.NonNegativeInt = 0
     """Updates whose walks are kept; each update then learns from walks drawn among them (`cogarch.learning.replay`)."""
     rare: pydantic.NonNegativeFloat = 1.0
-    """How much more often those are drawn that surprise (`world/surprise`): to this power. 0: all alike."""
+    """How much more often those are drawn that are foreseen badly (`loss/next`): to this power. 0: all alike."""
     learning_rate: pydantic.PositiveFloat = 1e-2
     """Of the first update; it falls along a half cosine to `final_rate` of it, so that the last steps settle."""
     final_rate: pydantic.NonNegativeFloat = 0.0

@@ -1,4 +1,4 @@
-"""Walks that are kept, to be learned from again: those that surprise most are drawn most often."""
+"""Walks that are kept, to be learned from again: those that are foreseen worst are drawn most often."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from torch import Tensor
 from cogarch.learning.backprop import Batch, Tell
 from cogarch.module import Messages
 
-SURPRISE = "world/surprise"
+ERROR = "loss/next"
+"""How badly a tick was foreseen. `world/surprise` is in units of what is usual: by it all walks would be alike."""
 
 
 class Replay:
     """The walks of the last `kept` updates; each update learns from some of them, drawn with replacement.
 
-    A walk is drawn in proportion to its largest surprise when it was last learned from, to the power of `rare`: what
-    seldom happens (a way through a door) is learned late, surprises long, and is seen more often so. New walks count as
-    much as the most surprising one. 0: all alike. After Schaul et al. (2016), whole walks in place of transitions.
+    A walk is drawn in proportion to its largest error of prediction when it was last learned from, to the power of
+    `rare`: what seldom happens (a way through a door) is learned late, and is seen more often so. New walks count as
+    much as the one foreseen worst. 0: all alike. After Schaul et al. (2016), whole walks in place of transitions.
     """
 
     def __init__(self, kept: int, rare: float, seed: int) -> None:
@@ -46,7 +47,7 @@ class Replay:
         return len(self._batches)
 
     def dump(self, walks: bool) -> dict[str, Tensor]:
-        """For a checkpoint: how much each walk surprised; and the `walks`, where they cannot be walked again."""
+        """For a checkpoint: how badly each walk was foreseen; and the `walks`, where they cannot be walked again."""
         if not walks:
             return {"priority": self.priority}
         topics = self._batches[0].walk if self.held else {}
@@ -64,7 +65,7 @@ class Replay:
             self._batches.append(Batch(walk, counts, saved["zero_shot"][i].numpy()))
 
     def draw(self, size: int, update: int) -> tuple[Batch, _Mark]:
-        """So many walks for update `update`, and who wants to hear how much they surprised."""
+        """So many walks for update `update`, and who wants to hear how badly they were foreseen."""
         weights = self.priority.double().clamp(min=1e-12).pow(self.rare).numpy()
         chosen = np.random.default_rng([self._seed, update]).choice(len(weights), size, p=weights / weights.sum())
         rows = [(batch, row) for batch in self._batches for row in range(batch.counts.shape[1])]
@@ -74,14 +75,14 @@ class Replay:
 
 @dataclass(frozen=True)
 class _Mark:
-    """Notes how much the walks that were learned from surprised."""
+    """Notes how badly the walks that were learned from were foreseen."""
 
     replay: Replay
     which: Tensor
-    topics: tuple[str, ...] = (SURPRISE,)
+    topics: tuple[str, ...] = (ERROR,)
 
     def __call__(self, said: Messages) -> None:
-        self.replay.priority[self.which] = said[SURPRISE].detach().amax((0, 2)).to(self.replay.priority)
+        self.replay.priority[self.which] = said[ERROR].detach().amax(0).to(self.replay.priority)
 
 
 def first_walked(done: int, replay: Replay | None) -> int:

@@ -24,7 +24,7 @@ from cogarch.learning.checkpoint import load_checkpoint, save_checkpoint
 from cogarch.learning.console import count_taken, interrupt_waits, progress, untaken
 from cogarch.learning.life import Life, living_bus
 from cogarch.learning.recorded import Recorded
-from cogarch.learning.replay import SURPRISE, Replay, drawn, first_walked
+from cogarch.learning.replay import ERROR, Replay, drawn, first_walked
 from cogarch.learning.walks import batches
 from cogarch.run import contracts
 from cogarch.wiring import nearest
@@ -145,8 +145,8 @@ def _build(
     if agent.swapped:
         agent = _without(agent, [topic for topic in agent.training.losses if topic not in reach], console)
     setup = agent.training
-    if setup.replay and (SURPRISE not in bus.plan.topics or setup.stays):
-        why = "agents that stay (training.walk) are not drawn" if setup.stays else f"nobody writes {SURPRISE!r}"
+    if setup.replay and (ERROR not in bus.plan.topics or setup.stays):
+        why = "agents that stay (training.walk) are not drawn" if setup.stays else f"nobody writes {ERROR!r}"
         raise ValueError(f"training.replay is {setup.replay}, but {why}; leave it 0")
     losses = setup.losses
     for topic in losses:

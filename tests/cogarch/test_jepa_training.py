@@ -302,7 +302,7 @@ def test_an_objective_that_is_not_finite_stops_by_name(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("settings", "why"), [({}, "nobody writes 'world/surprise'"), ({"walk": 200}, "agents that stay")]
+    ("settings", "why"), [({}, "nobody writes 'loss/next'"), ({"walk": 200}, "agents that stay")]
 )
 def test_a_replay_that_cannot_be_is_refused_before_there_is_a_folder(
     settings: dict[str, int], why: str, tmp_path: Path

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from cogarch.learning.backprop import Batch
-from cogarch.learning.replay import SURPRISE, Replay, drawn, first_walked
+from cogarch.learning.replay import ERROR, Replay, drawn, first_walked
 
 
 def batch(first: int, size: int = 3, ticks: int = 4) -> Batch:
@@ -22,26 +22,24 @@ def numbers(drawn_: Batch) -> list[int]:
 
 
 @pytest.mark.parametrize("rare", [0.0, 1.0, 0.5])
-def test_walks_are_drawn_in_proportion_to_how_much_they_surprised(rare: float) -> None:
-    replay, surprise = Replay(4, rare, seed=0), np.array([1.0, 2.0, 4.0, 8.0, 1.0, 9.0])
+def test_walks_are_drawn_in_proportion_to_how_badly_they_were_foreseen(rare: float) -> None:
+    replay, error = Replay(4, rare, seed=0), np.array([1.0, 2.0, 4.0, 8.0, 1.0, 9.0])
     replay.add(batch(0))
     replay.add(batch(3))
-    replay.priority = torch.from_numpy(surprise)
+    replay.priority = torch.from_numpy(error)
     found = np.bincount([i for update in range(40) for i in numbers(replay.draw(100, update)[0])], minlength=6)
-    expected = surprise**rare / (surprise**rare).sum()
+    expected = error**rare / (error**rare).sum()
     assert stats.chisquare(found, 4000 * expected).pvalue > 1e-3
 
 
-def test_the_largest_surprise_of_a_walk_is_noted_where_it_was_drawn_and_new_walks_count_as_the_most_surprising() -> (
-    None
-):
+def test_the_largest_error_of_a_walk_is_noted_where_it_was_drawn_and_new_walks_count_as_the_worst() -> None:
     replay = Replay(4, 1.0, seed=1)
     replay.add(batch(0))
     assert replay.priority.tolist() == [1, 1, 1]
     picked, mark = replay.draw(2, 7)
-    said = torch.zeros(4, 2, 1)
-    said[1, :, 0], said[3, 1, 0] = 5.0, 6.0
-    mark({SURPRISE: said})
+    said = torch.zeros(4, 2)
+    said[1, :], said[3, 1] = 5.0, 6.0
+    mark({ERROR: said})
     expected = [1.0, 1.0, 1.0]
     for walk, value in zip(numbers(picked), [5.0, 6.0], strict=True):
         expected[walk] = value
