@@ -67,7 +67,7 @@ class Training(_Config):
     whole training); what learns begins each update anew, so that pieces of lives can be learned from in any order."""
     replay: pydantic.NonNegativeInt = 0
     """Updates whose walks are kept; each update then learns from walks drawn among them (`cogarch.learning.replay`)."""
-    rare: pydantic.NonNegativeFloat = 1.0
+    rare: pydantic.NonNegativeFloat = 2.0
     """How much more often those are drawn that are foreseen badly (`loss/next`): to this power. 0: all alike."""
     learning_rate: pydantic.PositiveFloat = 1e-2
     """Of the first update; it falls along a half cosine to `final_rate` of it, so that the last steps settle."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -25,12 +26,14 @@ from cogarch.config import Agent
 from cogarch.folder import RunFolder
 from cogarch.learning import walks
 from cogarch.learning.backprop import Batch, Diverged, update
+from cogarch.learning.replay import Replay, _Mark
 from cogarch.learning.train import resume, train
 from cogarch.learning.walks import batches
 from cogarch.module import Messages
 from cogarch.objectives import objective
-from cogarch.run import contracts
+from cogarch.run import contracts, heard
 from cogarch.world.jepa import Jepa
+from envs import policies
 
 OPTIONS = {"size": 5, "view": "map", "objects": 1, "layouts": "train"}
 
@@ -301,9 +304,7 @@ def test_an_objective_that_is_not_finite_stops_by_name(tmp_path: Path, monkeypat
     assert RunFolder.open(tmp_path / "run").config["status"] == "diverged"
 
 
-@pytest.mark.parametrize(
-    ("settings", "why"), [({}, "nobody writes 'loss/next'"), ({"walk": 200}, "agents that stay")]
-)
+@pytest.mark.parametrize(("settings", "why"), [({}, "nobody writes 'loss/next'"), ({"walk": 200}, "agents that stay")])
 def test_a_replay_that_cannot_be_is_refused_before_there_is_a_folder(
     settings: dict[str, int], why: str, tmp_path: Path
 ) -> None:
@@ -311,3 +312,21 @@ def test_a_replay_that_cannot_be_is_refused_before_there_is_a_folder(
     with pytest.raises(ValueError, match=f"training.replay is 3, but {why}"):
         train(agent, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_replay_draws_walks_through_a_door_more_often() -> None:
+    """Of the shipped model, in its own worlds: more than twice as often as they are walked."""
+    agent, n = agents.load("jepa"), 1600
+    shipped = agent.model_copy(update={"weights": agent.trained})
+    with contextlib.closing(envs.make("cogarch/TwoRooms-v0", n, **agent.training.options)) as env:
+        bus = shipped.build(contracts(env), batch=n, seed=0, learning=True)
+        walk = policies.walk(env, "drifting", 9, world_seeds=range(n), policy_seed=0)
+        passed = np.array([(env.rooms(row)[walk["node"][:, row]] < 0).any() for row in range(n)])
+    replay = Replay(1, agent.training.rare, seed=0)
+    replay.add(Batch(heard(walk), torch.ones(9, n), np.zeros((9, n), bool)))
+    with torch.no_grad():
+        said = bus.play(heard(walk), ["loss/next"])
+    _Mark(replay, torch.arange(n))(said)
+    drawn = replay.draw(4000, 0)[1].which
+    assert 0.02 < passed.mean() < 0.06
+    assert passed[drawn.numpy()].mean() > 2 * passed.mean()
