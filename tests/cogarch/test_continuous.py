@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import math
@@ -19,6 +20,7 @@ from rich.console import Console
 from torch import Tensor
 
 import agents
+import envs
 from cogarch import Agent, Bus, Signal
 from cogarch.bench import codes, sensory
 from cogarch.bench.sensory import adjacent, nearest_is_near
@@ -35,6 +37,7 @@ from cogarch.mec.rotor import Rotor
 from cogarch.module import Messages, Module
 from cogarch.objectives import objective
 from cogarch.registry import ConfigError, catalogue, find
+from cogarch.run import contracts
 
 VIEW = Signal((5, 5, 2), torch.uint8)
 PIXELS = Signal((32, 32, 3), torch.uint8, unit="RGB")
@@ -510,3 +513,16 @@ def test_the_bench_sets_codes_beside_what_they_were_before_learning(
         assert row["accuracy"] > 0.9 and 0 < row["chance"] < row["raw"] < 1 and 0 <= row["neighbour_retrieval"] <= 1
     with pytest.raises(ValueError, match=r"bench sensory has one_hot, .* nothing of cnov"):
         sensory.measure(env=None, seeds=range(1), quick=True, console=console, only="cnov")
+
+
+@pytest.mark.parametrize("view", [3, 5])
+def test_the_viewer_is_shipped_with_weights_of_their_own_version(view: int) -> None:
+    with contextlib.closing(envs.make("cogarch/Square-v0", 1, view=view)) as world:
+        inputs = contracts(world)
+    agent, why = agents.load("viewer").ready(inputs)
+    assert not why and agent.weights is not None
+    lec = agent.build(inputs).part("lec")
+    assert isinstance(lec, Jepa)
+    shipped = int(lec.version)
+    lec.renew()
+    assert int(lec.version) == shipped
