@@ -60,6 +60,7 @@ TRAININGS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "fly_hash": {},
         "conv": {"losses": FOUND | {"loss/spread": 1.0}},
         "jepa": {},  # as the viewer is trained
+        "jepa, whitening alone": {"losses": {"loss/masked": 1.0}, "learning_rate": 1e-12},  # weights as drawn
         "jepa, masked alone": {"losses": {"loss/masked": 1.0}},
         "jepa, retrieval alone": {"losses": FOUND | {"loss/spread": 1.0}},
     },
