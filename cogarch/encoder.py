@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         if kind == "conv":
             if len(shape) < 3:
                 raise ValueError(f"convolutions take views [h, w, channels], env/observation is {seen}; use kind 'mlp'")
-            self.conv = _convolutions(*shape)
+            self.conv = _convolutions(*shape, picture=not _symbolic(seen) and min(shape[:2]) >= PICTURE)
             n, layers = math.prod(self.conv(torch.zeros(1, *shape).movedim(-1, 1)).shape), [hidden, size]
         self.trunk = mlp([n, *layers])
 
@@ -89,16 +89,17 @@ def mlp(sizes: list[int]) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _convolutions(height: int, width: int, channels: int) -> nn.Sequential:
-    """Of small views at full resolution; of pictures in patches of 4 x 4, each looked at for itself.
+def _convolutions(height: int, width: int, channels: int, *, picture: bool) -> nn.Sequential:
+    """Of views at full resolution; of pictures in patches of 4 x 4, each looked at for itself.
 
     A filter that spans more than a place of the world learns the agent together with the walls beside it, and does not
     know it beside others.
     """
     sizes, kernels = [channels, CHANNELS, CHANNELS], [(3, 1, 1), (3, 1, 1)]
-    if min(height, width) >= PICTURE:
-        sizes, kernels = [channels, 2 * CHANNELS, CHANNELS], [(4, 4, 0), (1, 1, 0)]
     layers: list[nn.Module] = []
+    if picture:
+        sizes, kernels = [channels, 2 * CHANNELS, CHANNELS], [(4, 4, 0), (1, 1, 0)]
+        layers = [nn.ZeroPad2d((0, -width % 4, 0, -height % 4))] if height % 4 or width % 4 else []
     for n, m, (kernel, stride, padding) in zip(sizes, sizes[1:], kernels, strict=False):
         layers += [nn.Conv2d(n, m, kernel, stride, padding), nn.ReLU()]
     return nn.Sequential(*layers)

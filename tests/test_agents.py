@@ -42,6 +42,7 @@ SYMBOLIC = [name for name in agents.catalogue() if "lec" in agents.load(name).mo
 NOT_ALLOWED |= {(agent, "sensory field"): "lec/(one|two)_hot encodes" for agent in SYMBOLIC}
 VIEWS = ("egocentric view", "allocentric view of hexagons", "MiniGrid", "MiniGrid, whole grid", "BabyAI, with missions")
 NOT_ALLOWED |= {("tem", world): "use lec/one_hot" for world in VIEWS}
+NOT_ALLOWED |= {("viewer", world): r"lec/jepa encodes views and pixels" for world in WORLDS if world not in VIEWS}
 NOT_ALLOWED["tem", "cogarch/Loop-v0"] = r"give lec\.units = 11"  # 45 objects, and the one that tells of reward
 """Pairs that the contracts rule out, and what the error then says."""
 

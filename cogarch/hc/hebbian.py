@@ -66,6 +66,11 @@ class Hebbian(Module):
         plain: bool = False,
     ) -> None:
         super().__init__()
+        if "lec/version" in topics:
+            raise ValueError(
+                "hc/hebbian holds all memories in one matrix and cannot give up those of a code that changed, and lec "
+                "writes one that is learned (lec/version); use hc/modern_hopfield, or lec/fly_hash, one_hot or two_hot"
+            )
         g, self.x_topic = topics["mec/g"], "lec/x_weighted" if "lec/x_weighted" in topics else "lec/x"
         x = topics[self.x_topic]
         self.n_g, self.n_x = g.shape[0], x.shape[0]

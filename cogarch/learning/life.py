@@ -27,7 +27,8 @@ class Life:
 
     They are those of `learner`, as they are when they run: with an executive, and the settings of living. Before each
     update they take over the weights (and buffers) of `learner` and what is scheduled. Agent b lives its life n in the
-    training world of seed n * B + b (modulo 1,000): for `training.walk` ticks, or the whole training.
+    training world of seed n * B + b (modulo 1,000): for `training.walk` ticks, or the whole training. What a memory
+    holds in a sensory code that is learned is lost at each update, for that is another version of the code.
     """
 
     def __init__(

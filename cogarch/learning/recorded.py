@@ -22,7 +22,8 @@ from cogarch.learning.backprop import Batch
 from cogarch.learning.walks import piece
 from cogarch.module import Signal
 from cogarch.recording import RecordingWarning, open_recording
-from cogarch.run import contracts, truth
+from cogarch.run import SCORING_SEED, contracts, truth
+from cogarch.world.examine import WALKS
 
 CUT = 1  # of a seed: the stream of where walks are cut
 
@@ -64,7 +65,19 @@ class Recorded:
                 "train AGENT ENV --recorded RUN"
             ) from None
 
-    def fit(self, env: envs.World, world: str, setup: Training) -> None:
+    def scored(self, seed: int) -> str:
+        """Which of them were lived in worlds that a health report of that seed scores in; "" where none were."""
+        first = SCORING_SEED + 1000 * seed
+        for file, found in zip(self.files, self._found, strict=True):
+            lived = SCORING_SEED + int(found.attrs.get("seed", -SCORING_SEED))
+            if lived < first + WALKS and first < lived + found.sizes["agent"]:
+                return (
+                    f"{file['path']} was lived in the worlds from {lived} on, in which a health report of seed {seed} "
+                    f"scores what was learned: it then says too much; record with another seed (cogarch run --seed)"
+                )
+        return ""
+
+    def fit(self, env: envs.World, world: str, options: Mapping[str, Any], setup: Training) -> None:
         """Prove that all of them are of this world and long enough, and read them. FileError names what is not so."""
         if setup.walk is not None:
             raise ValueError(
@@ -77,7 +90,7 @@ class Recorded:
         begin, starts = 0, []
         for file, found in zip(self.files, self._found, strict=True):
             ticks, agents = found.sizes["tick"], found.sizes["agent"]
-            _check_world(file["path"], found, world)
+            _check_world(file["path"], found, world, options)
             if ticks < setup.steps:
                 raise FileError(
                     f"{file['path']} holds {ticks} ticks, fewer than training.steps = {setup.steps}: record a longer "
@@ -128,13 +141,23 @@ def _opened(path: Path) -> xr.Dataset:
             raise FileError(f"cannot train from it: {warning}; record anew, or leave it out") from None
 
 
-def _check_world(path: str, found: xr.Dataset, world: str) -> None:
+def _check_world(path: str, found: xr.Dataset, world: str, options: Mapping[str, Any]) -> None:
     """A recording that does not say where it was made is taken by its contracts alone."""
     made = str(found.attrs.get("env", world))
     if envs.full_id(made) != envs.full_id(world):
         raise FileError(
             f"{path} was lived in {made}, not in {world}: leave the world out, or give recordings of that world alone"
         )
+    wanted = json.loads(json.dumps(dict(options), default=str))
+    there = json.loads(str(found.attrs.get("options", json.dumps(wanted))))
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            was, asked = (f"{name} = {x[name]!r}" if name in x else f"no {name}" for x in (there, wanted))
+            mend = f"give -o {name}={there[name]}" if name in there else f"leave -o {name} out"
+            raise FileError(
+                f"{path} was lived in {made} with {was}, the training asks for {asked}: {mend}, or leave the world out "
+                "and give recordings of one kind of world alone"
+            )
 
 
 def _read(path: str, found: xr.Dataset, topic: str, signal: Signal, world: str) -> NDArray[Any]:

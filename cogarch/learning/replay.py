@@ -13,6 +13,7 @@ from torch import Tensor
 from cogarch.learning.backprop import Batch, Tell
 from cogarch.module import Messages
 
+NEVER = -1.0
 ERROR = "loss/next"
 """How badly a tick was foreseen. `world/surprise` is in units of what is usual: by it all walks would be alike."""
 
@@ -22,13 +23,13 @@ class Replay:
 
     A walk is drawn in proportion to its largest error of prediction when it was last learned from, to the power of
     `rare`: what seldom happens (a way through a door) is learned late, and is seen more often so. New walks count as
-    much as the one foreseen worst. 0: all alike. After Schaul et al. (2016), whole walks in place of transitions.
+    the mean of the others. 0: all alike. After Schaul et al. (2016), whole walks in place of transitions.
     """
 
     def __init__(self, kept: int, rare: float, seed: int) -> None:
         self.kept, self.rare, self._seed = kept, rare, seed
         self._batches: deque[Batch] = deque(maxlen=kept)
-        self.priority = torch.zeros(0)  # of each walk kept, the oldest first
+        self.priority = torch.zeros(0)  # of each walk kept, the oldest first; NEVER learned from yet
 
     def add(self, batch: Batch, known: bool = False) -> None:
         """Keep the walks of a batch; the oldest batch goes where there is no room. `known`: their priorities are there
@@ -37,8 +38,7 @@ class Replay:
         if not known:
             if len(self._batches) == self._batches.maxlen:
                 self.priority = self.priority[self._batches[0].counts.shape[1] :]
-            most = self.priority.max() if len(self.priority) else torch.tensor(1.0)
-            self.priority = torch.cat([self.priority, most.expand(size)])
+            self.priority = torch.cat([self.priority, torch.full((size,), NEVER)])
         self._batches.append(batch)
 
     @property
@@ -66,7 +66,12 @@ class Replay:
 
     def draw(self, size: int, update: int) -> tuple[Batch, _Mark]:
         """So many walks for update `update`, and who wants to hear how badly they were foreseen."""
-        weights = self.priority.double().clamp(min=1e-12).pow(self.rare).numpy()
+        known = self.priority != NEVER
+        weights = np.ones(len(known))
+        if bool(known.any()):
+            worst = self.priority.max().clamp(min=1e-30)
+            learned = (self.priority[known].double() / worst).clamp(min=1e-12).pow(self.rare).numpy()
+            weights[known.numpy()], weights[~known.numpy()] = learned, learned.mean()
         chosen = np.random.default_rng([self._seed, update]).choice(len(weights), size, p=weights / weights.sum())
         rows = [(batch, row) for batch in self._batches for row in range(batch.counts.shape[1])]
         picked = [batch.row(row) for batch, row in (rows[i] for i in chosen.tolist())]

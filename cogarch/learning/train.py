@@ -133,7 +133,9 @@ def _build(
         inputs, actions = contracts(env), env.metadata["actions"]
         bus = agent.build(inputs, batch=setup.batch, seed=seed, learning=True)
         if recorded is not None:
-            recorded.fit(env, world, setup)
+            recorded.fit(env, world, options, setup)
+            if "world" in agent.modules and (text := recorded.scored(seed)):
+                console.print(text, markup=False, style="yellow", soft_wrap=True)
         elif setup.policy == "own":
             living_bus(agent, env, seed, bus)
     if setup.steps < 2 and not setup.stays:
@@ -239,16 +241,16 @@ def _learn(folder: RunFolder, ready: _Ready, console: Console) -> RunFolder:
             contextlib.ExitStack() as stack,
         ):
             bar = shown.add_task("", total=setup.updates, completed=done, said="")
-            first, last = first_walked(done, replay), setup.updates
+            walked, last = first_walked(done, replay), setup.updates
             if ready.recorded is not None:
-                walks = ready.recorded.windows(*where, first, last)
+                walks = ready.recorded.windows(*where, walked, last)
             elif setup.policy == "own":
                 own = stack.enter_context(contextlib.closing(Life(*where, bus, console)))
                 if "own" in also:
                     own.load(also["own"])
                 walks = own.windows(done, last)
             else:
-                walks = batches(*where, first, last)
+                walks = batches(*where, walked, last)
             for batch, tell in drawn(walks, replay, setup.batch, done):
                 count_taken(batch.walk["env/action"], taken)
                 report = (done + 1) % REPORT_EVERY == 0 or done + 1 == setup.updates

@@ -14,6 +14,7 @@ from cogarch.encoder import measured, numbers
 from cogarch.lec.continuous import Continuous
 from cogarch.module import Signal
 
+AT_ONCE = 64
 Part = Annotated[float, Field(gt=0, le=1)]  # a setting
 
 
@@ -44,7 +45,9 @@ class FlyHash(Continuous):
 
     def code(self, observation: Tensor) -> Tensor:
         x = numbers(observation, self.seen).flatten(1)
-        sums = (x - x.mean(1, keepdim=True))[:, self.wires].sum(-1)  # [N, cells]
+        # some at a time: what the cells sum takes a hundred times the memory of a picture
+        some = torch.split(x - x.mean(1, keepdim=True), AT_ONCE)
+        sums = torch.cat([part[:, self.wires].sum(-1) for part in some])  # [N, cells]
         # of cells that are equally strong the first ones win, on every machine
         order = torch.sort(sums, dim=1, descending=True, stable=True).indices[:, : self.winners]
         return torch.zeros_like(sums).scatter_(1, order, self.winners**-0.5)

@@ -18,8 +18,9 @@ from cogarch.module import Messages, Noise, Objective, Read, Share, Signal
 PIXELS = 8  # from side to side of a patch of a picture
 STEADY = 0.95
 """Of what codes are usual so much stays at each update."""
-RIDGE = 1e-2
-"""Of the mean variance of codes, added to each: whitening makes none of them infinitely large."""
+RIDGE, SMALLEST = 1e-2, 1e-6
+"""Of the mean variance of codes, added to each: whitening makes none of them infinitely large. The smallest variance:
+of one view alone there is none."""
 
 
 class Jepa(Continuous):
@@ -114,7 +115,8 @@ class Jepa(Continuous):
             away = pooled - self.mean
             self.usual.lerp_(away.T @ away / len(away), share)
             variances, axes = torch.linalg.eigh(self.usual)
-            self.whitening.copy_(axes * (variances + RIDGE * variances.mean()).rsqrt() @ axes.T)
+            spread = variances.clamp(min=0) + RIDGE * variances.mean()
+            self.whitening.copy_(axes * spread.clamp(min=SMALLEST).rsqrt() @ axes.T)
         super().learned(said)
 
     def masked(self, observation: Tensor, drawn: Tensor) -> Tensor:

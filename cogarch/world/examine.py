@@ -267,7 +267,8 @@ def _surprised(bus: Bus, known: Walk, world: World, first: int, seed: int) -> di
     walk = policies.walk(world, policies.usual(world), AHEAD + 1, world_seeds=seeds, policy_seed=seed + 1)
     usual = _said(bus, walk)["world/surprise"][-1]
     before, after = walk["observation"][-2:]
-    odd = {"teleport": _elsewhere(known, walk, rng)}
+    elsewhere = _elsewhere(known, walk, rng)
+    odd = {} if elsewhere is None else {"teleport": elsewhere}
     for name, change in (("moved door", _move_door), ("recoloured object", _recolour)):
         if change(world, rows, rng):
             odd[name] = world.restore(world.save())[0]
@@ -282,11 +283,14 @@ def _surprised(bus: Bus, known: Walk, world: World, first: int, seed: int) -> di
     return {"surprise": surprise, "change": changed}
 
 
-def _elsewhere(known: Walk, walk: Walk, rng: np.random.Generator) -> NDArray[Any]:
-    """What is sensed at another node of the same world, two cells away or more where one is, as it was when visited."""
+def _elsewhere(known: Walk, walk: Walk, rng: np.random.Generator) -> NDArray[Any] | None:
+    """What is sensed at another node of the same world, two cells away or more where one is, as it was when visited;
+    None where one of the worlds has no other."""
     seen = []
     for row in range(walk["node"].shape[1]):
         other = ~np.isin(known["node"][:, row], walk["node"][-2:, row])
+        if not other.any():
+            return None
         far = other & (np.abs(known["place"][:, row] - walk["place"][-1, row]).sum(-1) >= 2)
         seen.append(known["observation"][rng.choice(np.flatnonzero(far if far.any() else other)), row])
     return np.stack(seen)

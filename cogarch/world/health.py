@@ -67,7 +67,7 @@ class Health:
     def row(self) -> dict[str, Any]:
         """Plain numbers and words, for a table or a file."""
         verdict, why = self.verdict
-        lowest = min(self.surprise.values())
+        lowest = min(self.surprise.values(), default=math.nan)
         numbers = {name: x for name, x in vars(self).items() if isinstance(x, float)}
         for name in ("rollout", "repeat", "shuffled"):
             series = getattr(self, name)

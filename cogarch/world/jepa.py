@@ -155,7 +155,8 @@ class Jepa(Module):
     def compare(self, z: Tensor, z_predicted: Tensor, start: Tensor) -> Messages:
         error = torch.where(start, 0.0, z_predicted - z)
         surprise = ((error @ self.once("precision", self._precision)) * error).mean(-1, keepdim=True)
-        return {"world/surprise": surprise, "loss/next": error.square().mean(-1)}
+        # without gradient: who reads it cannot teach what it measures
+        return {"world/surprise": surprise.detach(), "loss/next": error.square().mean(-1)}
 
     def _precision(self) -> Tensor:
         size = self.usual.diagonal().mean()

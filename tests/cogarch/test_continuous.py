@@ -526,3 +526,20 @@ def test_the_viewer_is_shipped_with_weights_of_their_own_version(view: int) -> N
     shipped = int(lec.version)
     lec.renew()
     assert int(lec.version) == shipped
+
+
+def test_one_view_alone_leaves_the_code_finite() -> None:
+    """As in a buffer of one transition that was a bump: codes have no variance then."""
+    lec = jepa()
+    view = torch.ones(2, 1, *lec.seen.shape, dtype=lec.seen.dtype)
+    lec.learned({"env/observation": view})
+    assert bool(lec.whitening.isfinite().all())
+    assert bool(lec.code(view[0]).isfinite().all())
+
+
+def test_a_memory_that_cannot_give_up_old_codes_is_refused() -> None:
+    agent = agents.load("viewer").swap("hc", "hebbian")
+    with contextlib.closing(envs.make("cogarch/Square-v0", 1, view=5)) as world:
+        with pytest.raises(ValueError, match=r"cannot give up those of a code that changed.*use hc/modern_hopfield"):
+            agent.build(contracts(world))
+        agent.swap("lec", "fly_hash", cells=50).build(contracts(world))

@@ -50,7 +50,7 @@ def learn(out: Path, *recorded: Path, agent: Agent | None = None, **settings: An
 def cut(recorded: Recorded, agent: Agent, first: int = 0, last: int = 3, seed: int = 0) -> list[Any]:
     world, options = recorded.lived_in()
     with contextlib.closing(envs.make(world, 1, **options)) as env:
-        recorded.fit(env, world, agent.training)
+        recorded.fit(env, world, options, agent.training)
     return list(recorded.windows(agent, world, options, seed, first, last))
 
 
@@ -172,20 +172,20 @@ def test_from_the_shell_it_ends_with_the_report(command: Callable[..., Said], li
         ({"steps": 1, "episodes": 20}, {}, None, {}, "holds no transition, every tick begins an episode: record lives"),
         ({}, {"steps": 1}, None, {}, "training.steps is 1"),
         ({}, {}, "Square-v0", {}, "was lived in cogarch/TwoRooms-v0, not in Square-v0: leave the world out"),
-        ({}, {}, WORLD, {}, r"'env/observation' is .* in it and int64 \[1\] in .*: give a recording of"),
+        ({}, {}, WORLD, {}, r"was lived in .* with .* = .*, the training asks for no .*: give -o .*=.*, or leave the"),
         (
             {},
             {},
             None,
             {"size": 6},
-            r"'env/observation' is uint8 \[5, 5, 4\] in it and uint8 \[6, 6, 4\] .*-o NAME=",
+            r"was lived in .* with size = 5, the training asks for size = 6: give -o size=5",
         ),
         (
             {"agent": explorer("uniform"), "world": "Square-v0", "options": {}},
             {},
             None,
             {"objects": 3},
-            "'env/observation' reaches 44 in it, and cogarch/Square-v0 has the values 0 to 2",
+            "with no objects, the training asks for objects = 3: leave -o objects out",
         ),
     ],
 )
@@ -225,3 +225,10 @@ def test_a_recording_that_lacks_what_the_agent_reads_is_named(tmp_path: Path, li
     (lacking / "recording.zarr/zarr.json").write_text(json.dumps(meta))
     with pytest.raises(FileError, match="holds no 'env/bump', which cogarch/TwoRooms-v0 says: give a recording of"):
         learn(tmp_path / "run", lacking)
+
+
+def test_what_the_report_scores_in_is_told(life: Path) -> None:
+    """Recorded in the worlds from 10,000 on, in which a report of seed 0 scores; one of seed 1 does not."""
+    recorded = Recorded([life])
+    assert "in the worlds from 10000 on, in which a health report of seed 0" in recorded.scored(0)
+    assert recorded.scored(1) == ""

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from cogarch.learning.backprop import Batch
-from cogarch.learning.replay import ERROR, Replay, drawn, first_walked
+from cogarch.learning.replay import ERROR, NEVER, Replay, drawn, first_walked
 
 
 def batch(first: int, size: int = 3, ticks: int = 4) -> Batch:
@@ -32,20 +32,42 @@ def test_walks_are_drawn_in_proportion_to_how_badly_they_were_foreseen(rare: flo
     assert stats.chisquare(found, 4000 * expected).pvalue > 1e-3
 
 
-def test_the_largest_error_of_a_walk_is_noted_where_it_was_drawn_and_new_walks_count_as_the_worst() -> None:
+def test_the_largest_error_of_a_walk_is_noted_where_it_was_drawn_and_new_walks_count_as_the_mean() -> None:
     replay = Replay(4, 1.0, seed=1)
     replay.add(batch(0))
-    assert replay.priority.tolist() == [1, 1, 1]
+    assert replay.priority.tolist() == [NEVER] * 3
     picked, mark = replay.draw(2, 7)
     said = torch.zeros(4, 2)
     said[1, :], said[3, 1] = 5.0, 6.0
     mark({ERROR: said})
-    expected = [1.0, 1.0, 1.0]
+    expected = [NEVER] * 3
     for walk, value in zip(numbers(picked), [5.0, 6.0], strict=True):
         expected[walk] = value
-    assert replay.priority.tolist() == expected
+    np.testing.assert_array_equal(replay.priority, expected)
     replay.add(batch(3))
-    assert replay.priority.tolist() == expected + [max(expected)] * 3
+    np.testing.assert_array_equal(replay.priority, expected + [NEVER] * 3)
+    known = [x for x in expected if x != NEVER]
+    weights = np.array([np.mean(known) if x == NEVER else x for x in replay.priority.double().tolist()])
+    found = np.bincount([i for update in range(40) for i in numbers(replay.draw(100, update)[0])], minlength=6)
+    assert stats.chisquare(found, 4000 * weights / weights.sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("falls", [False, True])
+def test_what_is_rare_and_foreseen_badly_is_drawn_more_often_all_along(falls: bool) -> None:
+    """A walk in 25 errs ten times as much; also where errors fall to a hundredth in the meantime."""
+    replay, rng, rare, of = Replay(10, 2.0, seed=0), np.random.default_rng(0), [], {}
+    for update in range(150):
+        size = 0.01 ** (update / 150) if falls else 1.0
+        walks = batch(100 * update, 100)
+        of |= {100 * update + i: i % 25 == 0 for i in range(100)}
+        replay.add(walks)
+        picked, mark = replay.draw(100, update)
+        odd = np.array([of[i] for i in numbers(picked)])
+        error = size * np.where(odd, 1.0, 0.1) * rng.uniform(0.5, 1.0, 100)
+        mark({ERROR: torch.from_numpy(error).float()[None]})
+        if update > 50:
+            rare.append(odd.mean())
+    assert np.mean(rare) > 2 * 0.04
 
 
 def test_the_oldest_batch_is_forgotten_with_its_priorities() -> None:

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from buses import START, part
 from memories import memory, rand
 from torch import Tensor
 
 import agents
 import envs
+from cogarch import Bus, Signal, Step
 from cogarch.config import Agent
 from cogarch.run import contracts, heard
 from cogarch.wiring import WiringError
+from cogarch.world.jepa import Jepa
 from envs import policies
 
 TICKS = 60
@@ -98,6 +101,25 @@ def test_nobody_teaches_what_it_measures() -> None:
     bus = agent.build(contracts(envs.make("cogarch/TwoRooms-v0", 1, view=5)), batch=1, seed=0, learning=True)
     assert "world" not in bus.reach()["loss/retrieval"]
     assert "world" in bus.reach()["loss/next"]
+
+
+def test_a_loss_of_a_reader_changes_no_weight_of_the_world_model() -> None:
+    """Nor does one that asks for gradients."""
+    envs_ = {"env/observation": Signal((3,)), "env/action": Signal(dtype=torch.int64, values=4), "env/start": START}
+    torch.manual_seed(0)
+    model = Jepa(envs_, size=4, hidden=8)
+    whim = part(
+        Step("want", {"surprise": "world/surprise"}, {"executive/mood": Signal(), "loss/want": Signal(())}),
+        want=lambda surprise: {"executive/mood": surprise, "loss/want": -surprise[..., 0]},
+    )
+    bus = Bus(envs_, {"world": model, "executive": whim}, batch=2, seed=0)
+    start = torch.zeros(5, 2, 1, dtype=torch.bool)
+    start[0] = True
+    walk = {"env/observation": torch.randn(5, 2, 3), "env/action": torch.ones(5, 2, 1).long(), "env/start": start}
+    said = bus.play(walk)
+    assert float(said["loss/want"].min()) < 0
+    assert not said["loss/want"].requires_grad
+    assert said["loss/next"].requires_grad
 
 
 def test_without_a_world_model_there_is_no_surprise() -> None:
