@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from envs.relational.graph_table import AnyGraph, as_graph, graph_table, node_features
 from envs.relational.relational import Relational
+from envs.table import MultiDiGraph
 from envs.world import Ints
 
 
@@ -54,6 +57,7 @@ class Graph(Relational):
         render_mode: str | None = None,
     ) -> None:
         graph, label = as_graph(graph, label)
+        self._columns = {} if features is None else node_features(graph, features)
         table, self._held, motion = graph_table(graph, label)
         if self._held is not None and self._held.max() >= objects >= 1:
             raise ValueError(f"a node holds object {self._held.max()}: pass objects={self._held.max() + 1} or more")
@@ -65,8 +69,19 @@ class Graph(Relational):
             motion_noise=motion_noise,
             render_mode=render_mode,
             start=start,
-            features=None if features is None else node_features(graph, features),
+            features=np.concatenate(list(self._columns.values()), axis=1) if self._columns else None,
         )
+
+    def graph(self, row: int = 0) -> MultiDiGraph:
+        """See `World.graph`; features in place of objects, those that are lists as `NAME_0`, `NAME_1`, .. (a file of a
+        graph holds no lists)."""
+        graph = super().graph(row)
+        for name, column in self._columns.items():
+            names = [name] if column.shape[1] == 1 else [f"{name}_{i}" for i in range(column.shape[1])]
+            for node, values in enumerate(column.tolist()):
+                graph.nodes[node].pop("object", None)
+                graph.nodes[node].update(zip(names, values, strict=True))
+        return graph
 
     def _begin(self, rows: Ints) -> None:
         super()._begin(rows)

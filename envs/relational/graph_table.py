@@ -259,8 +259,8 @@ def _finite(values: Any, what: str, n: int = 2) -> list[float]:
     return numbers
 
 
-def node_features(graph: AnyGraph, names: str | Sequence[str]) -> NDArray[np.float32]:
-    """The attributes of these names of every node, numbers or lists of them, side by side [N, n].
+def node_features(graph: AnyGraph, names: str | Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """The attributes of these names of every node, numbers or lists of them: each an array [N, n].
 
     Raises:
         ValueError: no name; nodes without one, or with more numbers than others, or with what is no finite number.
@@ -268,12 +268,13 @@ def node_features(graph: AnyGraph, names: str | Sequence[str]) -> NDArray[np.flo
     wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     if not wanted or not all(wanted):
         raise ValueError(f"features is {names!r}: give names of node attributes, or None to sense objects")
-    columns = []
+    columns = {}
     for name in wanted:
         values = [np.ravel(value).tolist() for value in _of_every_node(graph, name)]
         what = [f"{name!r} of node {node!r} is" for node in graph]
-        columns.append([_finite(numbers, at, len(values[0])) for numbers, at in zip(values, what, strict=True)])
-    return np.concatenate([np.array(column, np.float32) for column in columns], axis=1)
+        numbers = [_finite(value, at, len(values[0])) for value, at in zip(values, what, strict=True)]
+        columns[name] = np.array(numbers, np.float32)
+    return columns
 
 
 def _own_objects(graph: AnyGraph) -> NDArray[np.int64] | None:

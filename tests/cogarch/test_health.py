@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import networkx as nx
 import pytest
 from rich.console import Console
 
@@ -111,3 +112,13 @@ def test_a_training_from_the_shell_ends_with_the_report(tmp_path: Path) -> None:
 
     found = json.loads((tmp_path / "run" / "health.json").read_text(), parse_constant=no_number)
     assert found["position_r2"] is None and found["verdict"] in done.stderr
+
+
+def test_a_world_of_two_places_has_no_elsewhere() -> None:
+    agent = agents.load("jepa").model_copy(update={"trained": None})
+    options = {"graph": nx.path_graph(2), "label": None, "objects": 2}
+    health = examine(agent, "cogarch/Graph-v0", options=options, scored={}, walks=4, ticks=24)
+    assert not health.surprise
+    assert math.isnan(health.row["surprise_auroc"])
+    assert health.table.row_count > 5
+    assert health.verdict[0] in ("usable", "not usable", "static background only")

@@ -462,6 +462,17 @@ def test_features_of_the_node_are_sensed_side_by_side() -> None:
     )
 
 
+def test_features_are_in_the_graph_of_the_world() -> None:
+    world = Graph(1, graph=featured(), label=None, features="colour, size")
+    world.reset(seed=0)
+    graph = world.graph()
+    assert "object" not in graph.nodes[0]
+    again = Graph(1, graph=graph, features="colour_0, colour_1, colour_2, size")
+    seen, info = again.reset(seed=5)
+    node = int(info["node"][0])
+    assert seen.tolist() == [[node / 2, 1.0, -node, 10.0 * node]]
+
+
 def test_features_survive_a_file(tmp_path: Path) -> None:
     graph = featured()
     for node in graph:
