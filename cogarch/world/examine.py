@@ -211,7 +211,7 @@ def _next(said: Messages, known: Walk, world: World) -> dict[str, Any]:
         "accuracy_moved": share["moved"],
         "accuracy_bumped": share["bumped"],
         "door_accuracy": share["door"],
-        "distance": float(np.nanmean(likeness)),
+        "distance": float(np.nanmean(likeness)) if np.isfinite(likeness).any() else float("nan"),
     }
 
 
