@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 import tiny
@@ -32,6 +34,7 @@ from cogarch.learning.walks import batches
 from cogarch.module import Messages
 from cogarch.objectives import objective
 from cogarch.run import contracts, heard
+from cogarch.world.examine import examine_run
 from cogarch.world.jepa import Jepa
 from envs import policies
 
@@ -330,3 +333,23 @@ def test_replay_draws_walks_through_a_door_more_often() -> None:
     drawn = replay.draw(4000, 0)[1].which
     assert 0.02 < passed.mean() < 0.06
     assert passed[drawn.numpy()].mean() > 2 * passed.mean()
+
+
+def test_numbers_of_the_nodes_of_a_graph_are_learned_from(tmp_path: Path) -> None:
+    graph = nx.karate_club_graph()
+    for node in graph:
+        graph.nodes[node].clear()
+        graph.nodes[node].update(friends=graph.degree[node], age=node / 10)
+    for i, edge in enumerate(sorted(graph.edges)):
+        graph.edges[edge].clear()
+        graph.edges[edge]["weight"] = i
+    nx.write_graphml(graph, tmp_path / "club.graphml")
+    options = {"graph": str(tmp_path / "club.graphml"), "label": None, "features": "friends, age"}
+    agent = agents.load("jepa").train_with(updates=30, policy="uniform")
+    folder = train(agent, "cogarch/Graph-v0", options=options, out=tmp_path / "run", console=tiny.quiet())
+    rows = folder.metrics
+    assert rows[-1]["loss/variance"] < rows[0]["loss/variance"]
+    assert all(math.isfinite(row["loss"]) for row in rows)
+    health = examine_run(folder)
+    assert math.isfinite(health.accuracy)
+    assert set(health.surprise) == {"teleport"}
