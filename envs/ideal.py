@@ -31,11 +31,9 @@ class IdealObserver:
         nodes = max(len(table) for table in tables)
         self._target = np.full((len(rows), nodes, len(worlds.metadata["actions"])), -1)
         self._place = np.full((len(rows), nodes, 2), np.nan)
-        for i, row in enumerate(rows.tolist()):
-            self._target[i, : len(tables[row])], self._place[i, : len(tables[row])] = (
-                tables[row].target,
-                tables[row].place,
-            )
+        for i, table in enumerate(tables[row] for row in rows.tolist()):
+            self._target[i, : len(table)] = table.target
+            self._place[i, : len(table)] = table.place
         before, seen = worlds.save(), []
         for node in range(nodes):
             for row, table in enumerate(tables):

@@ -85,17 +85,13 @@ SIGHTS: tuple[tuple[str, Kind], ...] = (("map", "mlp"), ("pixels", "conv"))
 def pair(view: str, encoder: Kind) -> dict[str, Agent]:
     """The world model, and an autoencoder in its place."""
     jepa = agents.load("jepa").change("world", encoder=encoder)
-    options = jepa.training.options | {"view": view}
-    jepa = jepa.train_with(options=options)
+    jepa = jepa.train_with(options=jepa.training.options | {"view": view})
     plain = jepa.model_copy(update={"modules": {"world": AUTOENCODER | {"encoder": encoder}}, "trained": None})
-    return {
-        "jepa": jepa,
-        "autoencoder": plain.train_with(losses={"loss/reconstruction": 1.0}, schedules={}),
-    }
+    return {"jepa": jepa, "autoencoder": plain.train_with(losses={"loss/reconstruction": 1.0}, schedules={})}
 
 
 def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console) -> list[Row]:
-    """Rows `model view steps_per_second ratio position_r2 position_r2_untrained weights threads`.
+    """Rows `model view steps_per_second ratio position_r2 position_r2_untrained threads`.
 
     Both learn from the same walks of two rooms, in turn in each of three rounds, walking included; `ratio` is the
     median over rounds of the speed over that of the autoencoder. `position_r2` after a whole training each

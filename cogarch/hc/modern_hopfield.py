@@ -90,7 +90,7 @@ class ModernHopfield(Module):
         }
         asked: dict[str, str | Read] = {"g_path": g_path}
         if self.versioned:
-            asked["version"] = Read("lec/version", optional=True, shape=(1,), dtype=torch.int64)
+            asked["version"] = Read("lec/version", shape=(1,), dtype=torch.int64)
         steps = [Step("recall", asked, recalled, state=True)]
         if self.recall_g:
             recalled_g = {"hc/recalled_g": Signal((self.n_g,), cells="MEC cells, recalled")}

@@ -244,11 +244,11 @@ def _imagined(bus: Bus, said: Messages, known: Walk, world: World, first: int, s
         at = torch.stack([_at(z[AHEAD], banks), *places])
         return float(((at[1:] == at[:-1]) == (true[1:] == true[:-1])).double().mean())
 
-    snapped, state, code = [], bus.state["world"], z[AHEAD]
+    snapped, state, here = [], bus.state["world"], z[AHEAD]
     for told in moved:
-        imagined_, state = part.ahead(state, code, told)
-        snapped.append(_at(imagined_, banks))
-        code = torch.stack([bank[at] for bank, at in zip(banks, snapped[-1].tolist(), strict=True)])
+        there, state = part.ahead(state, here, told)
+        snapped.append(_at(there, banks))
+        here = torch.stack([bank[at] for bank, at in zip(banks, snapped[-1].tolist(), strict=True)])
     errors_, shuffled_ = errors(imagined), errors(shuffled)
     return {
         "rollout": errors_,
