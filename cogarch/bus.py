@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import networkx as nx
 import torch
@@ -16,7 +17,7 @@ from cogarch import noise
 from cogarch.module import Messages, Module, Signal
 from cogarch.straight import Tick, hold, write_tick
 from cogarch.tree import leaves, share, tree_map, unflatten, where
-from cogarch.wiring import Group, Node, WiringError, nearest, reach, wire
+from cogarch.wiring import Group, Node, WiringError, nearest, prove, reach, wire
 
 Clamp: TypeAlias = "float | Tensor | Callable[[Tensor], Tensor]"
 
@@ -63,7 +64,11 @@ class Bus:
         self.device = next((x.device for x in (*self.parts.parameters(), *self.parts.buffers())), torch.device("cpu"))
         self._rekey()
         self._rewrite()
-        self.reset()
+        for node in self.plan.order:
+            if node.step.imagines:
+                self.reset(2)
+                prove(node, self.part(node.module), self.plan.topics, self.clone)
+        self.reset(batch)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -91,10 +96,11 @@ class Bus:
 
     def tick(self, inputs: Messages) -> Messages:
         """One step of the world for all agents: messages `[B, *shape]` in, every topic's out. Checks nothing."""
+        tick = self._tick or self._rewrite()
         try:
-            return self._tick(self, inputs)
+            return tick(self, inputs)
         except Exception as error:
-            self._tick.blame(error, self.t)
+            tick.blame(error, self.t)
             raise
 
     def restart(self, rows: Tensor) -> None:
@@ -121,7 +127,7 @@ class Bus:
         twin.stream = self._clones[0]
         twin._rekey()
         if self._probes:
-            twin._rewrite()
+            twin._tick = None
         return twin
 
     def detach(self) -> None:
@@ -309,13 +315,15 @@ class Bus:
         draws = {node.name: self._noise(node, clock) for node in group.nodes}
         for t in range(len(clock)):
             for node in group.nodes:
-                args = {arg: x[t] for arg, x in draws[node.name].items()}
+                args: dict[str, Any] = {arg: x[t] for arg, x in draws[node.name].items()}
                 for arg, read in node.reads.items():
                     if read.topic in written:
                         x = said[read.topic][before[read.topic] + t - read.delay]
                         args[arg] = x if read.grad else x.detach()
                     else:
                         args[arg] = outside[node.name, arg][t]
+                if node.step.imagines:
+                    args["imagine"] = functools.partial(self._clone_at, t, said, before, known)
                 method = getattr(self.parts[node.module], node.step.method)
                 with _blame(f"at tick {self.t + t}, in {node.name}"):
                     if node.every > 1:
@@ -330,6 +338,19 @@ class Bus:
                     for topic, x in writes.items():
                         said[topic].append(self._clamped(topic, x))
         known |= {topic: torch.stack(messages[before[topic] :]) for topic, messages in said.items()}
+
+    def _clone_at(self, t: int, said: Mapping[str, list[Tensor]], before: Mapping[str, int], known: Messages) -> Bus:
+        """A clone in the midst of a played walk, as ticking would make it at tick `t` of this piece."""
+        twin = self.clone()
+        twin.t += t
+        for topic, past in self.wires.items():
+            depth = len(past)
+            if topic in said:
+                messages = said[topic][before[topic] + t - depth : before[topic] + t]
+            else:
+                messages = [*past, *known[topic][max(0, t - depth) : t]][-depth:]
+            twin.wires[topic] = tuple(messages)
+        return twin
 
     def _delayed(self, known: Messages, topic: str, delay: int, grad: bool) -> Tensor:
         x = known[topic]
@@ -379,9 +400,10 @@ class Bus:
             for arg, spec in node.step.noise.items()
         }
 
-    def _rewrite(self) -> None:
-        """Write `tick` anew: when built, and when a probe or clamp is set."""
-        self._tick: Tick = write_tick(self.plan, dict(self.parts.items()), self._clamps, self._probes)
+    def _rewrite(self) -> Tick:
+        """Write `tick` anew: when built, when a probe or clamp is set, and by a clone without its probes."""
+        self._tick: Tick | None = write_tick(self.plan, dict(self.parts.items()), self._clamps, self._probes)
+        return self._tick
 
     def _rekey(self) -> None:
         names = [f"{node.name}.{arg}" for node in self.plan.order for arg in node.step.noise]

@@ -90,6 +90,10 @@ class Step:
     The method takes each read (and each noise) by the name given here and returns a dictionary of its writes. With
     `state=True` it takes the module's state first and returns `(writes, state)`; it may overwrite tensors of that state
     in place where gradients are off, and never a message.
+
+    With `imagines=True` it is also handed `imagine`, a function without arguments that makes a clone of the bus as it
+    is at that moment of the tick: the other modules (`part`) and what they hold (`state`), to look ahead with by their
+    own methods (to tick it would be to imagine again). Nothing that is done with a clone touches the living agent.
     """
 
     method: str
@@ -97,6 +101,7 @@ class Step:
     writes: Mapping[str, Signal] = field(default_factory=dict)
     noise: Mapping[str, Noise] = field(default_factory=dict)
     state: bool = False
+    imagines: bool = False
 
     @property
     def subscriptions(self) -> dict[str, Read]:

@@ -115,6 +115,10 @@ def write_tick(
         for arg, spec in node.step.noise.items():
             scope[f"{call}_{arg}"] = spec
             args.append(f"{arg}=draw({call}_{arg}, keys['{node.name}.{arg}'], rows, episode, age)")
+        if node.step.imagines:  # a clone holds what each module holds now
+            for module in stateful:
+                say(f"state[{module!r}] = s_{module}")
+            args.append("imagine=bus.clone")
         result = f"w{i}, s_{node.module}" if node.step.state else f"w{i}"
         if node.every > 1:
             scope[f"slow_{call}"] = node

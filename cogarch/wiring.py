@@ -100,7 +100,8 @@ def wire(inputs: Mapping[str, Signal], modules: Mapping[str, Module]) -> Plan:
     depth = _check_reads(nodes.values(), topics, writer)
     order = _order(nodes, modules, writer)
     for node in order:
-        _prove(node, modules[node.module], topics)
+        if not node.step.imagines:  # who imagines is proved on the bus
+            prove(node, modules[node.module], topics)
     flow = _flow(order, writer)
     return Plan(topics, tuple(inputs), order, depth, _groups(order, flow, modules), flow)
 
@@ -205,6 +206,9 @@ def _flow(order: tuple[Node, ...], writer: Mapping[str, str]) -> nx.DiGraph[str]
                 flow.add_edge(writer[read.topic], node.name)
         if node.step.state:
             flow.add_edges_from((node.name, o.name) for o in order if o.module == node.module and o.step.state)
+        if node.step.imagines:  # with what every other module holds at that tick
+            others = [o.name for o in order if o.step.state and o is not node]
+            flow.add_edges_from([*((node.name, o) for o in others), *((o, node.name) for o in others)])
     return flow
 
 
@@ -277,17 +281,23 @@ def _check_shared_names(nodes: tuple[Node, ...], method: str) -> None:
 # --- the proof of one step ------------------------------------------------------------------------------------------
 
 
-def _prove(node: Node, module: Module, topics: Mapping[str, Signal]) -> None:
-    """Run the step once: on meta tensors (nothing is computed), or on real zeros where it branches on values."""
+def prove(
+    node: Node, module: Module, topics: Mapping[str, Signal], imagine: Callable[[], object] | None = None
+) -> None:
+    """Run the step once: on meta tensors (nothing is computed), or on real zeros where it branches on values or
+    imagines (with a bus of two agents)."""
     try:
+        if imagine is not None:
+            raise NotImplementedError("what other modules hold is not on meta tensors")
         with torch.device("meta"):
             shadow = copy.deepcopy(module).to("meta")
-            writes, made, kept = _call(node, shadow, topics, torch.empty)
+            writes, made, kept = _call(node, shadow, topics, torch.empty, {})
     except Exception:
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         try:
             with torch.no_grad(), device:
-                writes, made, kept = _call(node, module, topics, torch.zeros)
+                also = {} if imagine is None else {"imagine": imagine}
+                writes, made, kept = _call(node, module, topics, torch.zeros, also)
         except Exception as error:
             got = ", ".join(f"{arg} = {read.topic!r} {topics[read.topic]}" for arg, read in node.reads.items())
             raise WiringError(f"{node.name} fails on {got or 'no reads'}: {type(error).__name__}: {error}") from error
@@ -307,11 +317,16 @@ def _prove(node: Node, module: Module, topics: Mapping[str, Signal]) -> None:
 
 
 def _call(
-    node: Node, module: Module, topics: Mapping[str, Signal], make: Callable[..., Tensor]
+    node: Node,
+    module: Module,
+    topics: Mapping[str, Signal],
+    make: Callable[..., Tensor],
+    also: Mapping[str, Callable[[], object]],
 ) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
     """What the step wrote, the state that it was given and the state that it gave back (both flat)."""
     signals = {arg: topics[read.topic] for arg, read in node.reads.items()}
-    args = {arg: make(2, *signal.shape, dtype=signal.dtype) for arg, signal in signals.items()}
+    args: dict[str, Any] = {arg: make(2, *signal.shape, dtype=signal.dtype) for arg, signal in signals.items()}
+    args |= also
     args |= {arg: torch.full((2, *spec.shape), 0.5) for arg, spec in node.step.noise.items()}
     method = getattr(module, node.step.method)
     if not node.step.state:
