@@ -34,7 +34,8 @@ class Signal:
     `cells` names the neural population that it stands for ("" = not neural), `unit` what its numbers measure (wiring
     compares units as well as shapes), `modules` the sizes of the groups that its cells come in, if they do (grid-cell
     modules, the highest spatial frequency first), `values` how many values an integer signal takes (0 = not counted),
-    `fill` what a delayed reader sees before the first message.
+    `names` what each of these is called (modes and their reasons), `fill` what a delayed reader sees before the first
+    message.
     """
 
     shape: tuple[int, ...] = (1,)
@@ -43,6 +44,7 @@ class Signal:
     unit: str = ""
     modules: tuple[int, ...] = ()
     values: int = 0
+    names: tuple[str, ...] = ()
     fill: float = 0.0
 
     def __str__(self) -> str:

@@ -1,0 +1,323 @@
+"""The configurator: what the agent is about (explore, exploit, replan, rest), why, and what it does next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from cogarch.bus import Bus
+from cogarch.executive import atlas as atlases
+from cogarch.executive import costs, goals, routes
+from cogarch.executive.foresight import foresee
+from cogarch.executive.goals import Goal
+from cogarch.module import Messages, Module, Noise, Read, Share, Signal, State, Step
+
+MODES = ("explore", "exploit", "replan", "rest")
+
+
+class Rule(NamedTuple):
+    """The first rule that applies says the mode, and is the reason."""
+
+    reason: str
+    mode: str
+
+
+RULES = (
+    Rule("the goal is reached", "explore"),
+    Rule("the way was refused", "replan"),
+    Rule("the way led elsewhere", "replan"),
+    Rule("it was surprising", "replan"),
+    Rule("the goal is known", "exploit"),
+    Rule("no way to the goal is known", "explore"),
+    Rule("the goal is not known", "explore"),
+    Rule("nothing is left to explore", "rest"),
+    Rule("there is more to explore", "explore"),
+)
+REASONS = tuple(rule.reason for rule in RULES)
+"""`executive/reason` is a number of these."""
+
+
+class Configurator(Module):
+    """Explores what it does not know, goes to its goal by the best way it can think of, and says why.
+
+    It keeps an atlas of the places that it remembers (`cogarch.executive.atlas`; a place is `hc/slot`, or where no
+    memory tells one a code that came again) and of where each move led from them. At every tick the first of `RULES`
+    that applies sets `executive/mode` and is its reason, `executive/reason`. In every mode it plans by value iteration
+    over the atlas (Bellman 1957): to the nearest move never made, or to the goal. Moves never made join places, too,
+    where they can be foreseen (`cogarch.executive.foresight`): the structural code is moved on, and the atlas asked
+    whether it knows the place; `infer = false` leaves only moves made before. A move that was refused is remembered and
+    not inferred again, from either side; how far inferred moves are to be trusted is learned from those tried. What
+    moves cost is composed of terms (`cogarch.executive.costs`), each a topic, by weights for each mode (`explore`,
+    `exploit`: changes to `costs.WEIGHTS`).
+
+    `goal` is the goal of every life ("object 7", see `cogarch.executive.goals.Goal`); `aim` gives others while living.
+    A goal that is not known, or to which no way is known, is said at once (`executive/reason`), and the agent explores.
+    With `wander` it gives itself one when nothing is left to explore and it has rested `rest` ticks: the place that it
+    has not seen for longest. `surprising`: with `world/surprise` above this it plans anew.
+
+    `executive/goal` is the code of the place it goes to (NaN: none), `executive/togo` what it expects the way to cost
+    (NaN: no way), `executive/inferred` whether the move it now makes was never made before and is trusted to lead on.
+    """
+
+    role = "executive"
+
+    def __init__(
+        self,
+        topics: Mapping[str, Signal],
+        *,
+        goal: str = "",
+        infer: bool = True,
+        sure: Share = 0.9,
+        unlike: PositiveFloat = 9.0,
+        places: PositiveInt = 1024,
+        same: NonNegativeFloat = 1e-4,
+        surprising: NonNegativeFloat = 0.0,
+        wander: bool = False,
+        rest: NonNegativeInt = 20,
+        explore: dict[str, float] | None = None,
+        exploit: dict[str, float] | None = None,
+        code: Literal["mec/g", "world/z"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.code = code or ("mec/g" if "mec/g" in topics else "world/z")
+        if self.code not in topics:
+            raise ValueError(
+                f"executive/configurator needs a code of places, and {self.code!r} is not written: give the agent a "
+                "mec or a world model"
+            )
+        self.n, self.actions = topics[self.code].shape[0], topics["env/action"].values
+        self.seen, self.unit = topics["env/observation"], topics["env/motion"].unit
+        self.by_slot = {"hc/slot", "hc/stored"} <= topics.keys()
+        self.places = topics["hc/slot"].values if self.by_slot else places
+        self.infer, self.sure, self.unlike, self.same = infer, sure, unlike, same
+        self.surprising, self.wander, self.rest = surprising, wander, rest
+        self.told = {term for term, topic in _TOLD.items() if topic in topics}
+        if surprising and "surprise" not in self.told:
+            raise ValueError("executive.surprising needs world/surprise: give the agent a world model, or leave it 0")
+        self.goal = Goal.parse(goal) if goal else None
+        blank = goals.init(1, self.seen)
+        goals.aim(blank, self.goal, torch.ones(1, dtype=torch.bool), self.seen, self.places)  # it can be, or raises
+        self.explore: Tensor
+        self.exploit: Tensor
+        for mode, changes in (("explore", explore), ("exploit", exploit)):
+            self.register_buffer(mode, costs.weights(mode, changes or {}), persistent=False)
+
+    def steps(self) -> list[Step]:
+        reads: dict[str, str | Read] = {
+            "code": Read(self.code, grad=False),
+            "observation": Read("env/observation", grad=False),
+            "action": "env/action",
+            "motion": Read("env/motion", grad=False),
+            "bump": "env/bump",
+            "start": "env/start",
+            "reward": Read("env/reward", grad=False),
+        }
+        if self.by_slot:
+            reads |= {"slot": "hc/slot", "stored": "hc/stored"}
+        reads |= {term: Read(_TOLD[term], grad=False, shape=(1,)) for term in sorted(self.told)}
+        writes = {
+            "executive/action": Signal(dtype=torch.int64, values=self.actions),
+            "executive/mode": Signal(dtype=torch.int64, values=len(MODES), names=MODES),
+            "executive/reason": Signal(dtype=torch.int64, values=len(RULES), names=REASONS),
+            "executive/goal": Signal((self.n,), fill=float("nan")),
+            "executive/togo": Signal(fill=float("nan")),
+            "executive/inferred": Signal(dtype=torch.bool),
+            "executive/cost": Signal((len(costs.TERMS),)),
+            **{f"executive/{term}": Signal() for term in costs.TERMS},
+        }
+        return [Step("decide", reads, writes, {"u": Noise((self.actions,), "uniform")}, state=True, imagines=True)]
+
+    def init(self, batch: int) -> State:
+        """The atlas, the goals, the mode and the routes, and what was expected of the last move."""
+        every, none = torch.ones(batch, dtype=torch.bool), torch.zeros(batch, dtype=torch.int64)
+        return {
+            "atlas": atlases.init(batch, self.places, self.actions, self.n, self.seen, len(costs.TERMS)),
+            "goals": goals.aim(goals.init(batch, self.seen), self.goal, every, self.seen, self.places),
+            "plan": routes.init(batch, self.places),
+            "mode": none,
+            "rested": none.clone(),
+            "expects": torch.full((batch,), _ANEW),  # the place that the last move should lead to
+            "guessed": torch.full((batch,), -1),  # it was inferred, with so many refusals beside it
+            "sought": none.clone(),  # how many places met the goal when the routes were planned
+            "tried": torch.zeros(batch, len(costs.PRIOR), 2),  # inferred moves found open, and refused
+        }
+
+    def aim(self, state: State, goal: Goal | str | None, rows: Tensor | None = None) -> State:
+        """The state with this goal in the rows `[B]` (all); None: no goal. ValueError for one that cannot be."""
+        rows = torch.ones_like(state["mode"], dtype=torch.bool) if rows is None else rows
+        goal = Goal.parse(goal) if isinstance(goal, str) else goal
+        aimed = goals.aim(state["goals"], goal, rows, self.seen, self.places)
+        return state | {"goals": aimed, "expects": torch.where(rows, _ANEW, state["expects"])}
+
+    # --- the step -----------------------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        state: State,
+        *,
+        code: Tensor,
+        observation: Tensor,
+        action: Tensor,
+        motion: Tensor,
+        bump: Tensor,
+        start: Tensor,
+        reward: Tensor,
+        u: Tensor,
+        imagine: Callable[[], Bus],
+        slot: Tensor | None = None,
+        stored: Tensor | None = None,
+        **told: Tensor,
+    ) -> tuple[Messages, State]:
+        action, bump, start = action[:, 0], bump[:, 0], start[:, 0]
+        atlas = atlases.feel(state["atlas"], action, bump, motion, self.unit == "turn, advance")
+        if slot is None or stored is None:
+            place, new = atlases.snap(atlas, code, self.same)
+        else:
+            place, new = slot[:, 0], stored[:, 0]
+        rows = torch.arange(len(place), device=place.device)
+        felt = self._feel(atlas, place, new, action, bump, told)
+        atlas = atlases.visit(
+            atlas,
+            place,
+            new,
+            code,
+            observation,
+            action=action,
+            bump=bump,
+            start=start,
+            reward=reward[:, 0],
+            felt=felt,
+        )
+        state = state | {"atlas": atlas, "tried": _trust(state, bump)}
+
+        meets = goals.meets(state["goals"], atlas, atlases.used(atlas))
+        reached = meets[rows, place]
+        if bool(reached.any()):
+            state = self.aim(state, None, reached)
+            meets = meets & ~reached[:, None]
+        asked = state["goals"]["by"] > 0
+        off = (state["expects"] >= 0) & (state["expects"] != place) & ~start
+        surprised = (told["surprise"][:, 0] > self.surprising) & ~start if self.surprising else reached & False
+        stale = (state["expects"] != place) | (meets.sum(-1) != state["sought"]) | surprised
+        if bool(stale.any()):
+            state = self._plan(state, stale, meets, u, imagine())
+        plan = state["plan"]
+        toward, togo, untried = (plan[name][rows, place] for name in ("toward", "togo", "untried"))
+        seeks = asked & plan["seeks"]
+        was_going = seeks & (state["mode"] != MODES.index("explore"))
+        applies = {
+            "the goal is reached": reached,
+            "the way was refused": was_going & off & bump,
+            "the way led elsewhere": was_going & off,
+            "it was surprising": was_going & surprised,
+            "the goal is known": seeks,
+            "no way to the goal is known": asked & meets.any(-1),
+            "the goal is not known": asked,
+            "nothing is left to explore": togo.isinf(),
+            "there is more to explore": ~start | start,
+        }
+        reason = torch.stack([applies[rule.reason] for rule in RULES]).int().argmax(0)
+        mode = torch.tensor([MODES.index(rule.mode) for rule in RULES], device=reason.device)[reason]
+
+        action = torch.where(toward >= 0, toward, _waits(atlas, place, u))
+        leads = plan["leads"][rows, place]
+        state = self._rest(state, mode) | {
+            "mode": mode,
+            # what leads out of what is known is planned anew when it was made
+            "expects": torch.where((toward >= 0) & (seeks | ~untried), leads, _ANEW),
+            "guessed": torch.where(untried & (leads >= 0), plan["beside"][rows, place], -1),
+        }
+        weight = torch.where((mode == MODES.index("explore"))[:, None], self.explore, self.exploit)
+        said = {
+            "executive/action": action[:, None],
+            "executive/mode": mode[:, None],
+            "executive/reason": reason[:, None],
+            "executive/goal": _code_of_goal(atlas, meets, seeks),
+            "executive/togo": torch.where(seeks, togo, torch.nan)[:, None],
+            "executive/inferred": (untried & seeks)[:, None],
+            "executive/cost": felt * weight,
+            **{f"executive/{term}": felt[:, i : i + 1] for i, term in enumerate(costs.TERMS)},
+        }
+        return said, state
+
+    # --- small parts --------------------------------------------------------------------------------------------------
+
+    def _feel(self, atlas: State, place: Tensor, new: Tensor, action: Tensor, bump: Tensor, told: Messages) -> Tensor:
+        """The terms of costs `[B, k]` at this moment."""
+        rows = torch.arange(len(place), device=place.device)
+        never = torch.where(new[:, None], True, (atlas["taken"][rows, place] == 0) & ~atlas["refused"][rows, place])
+        terms = {
+            "novelty": (-told["novelty"][:, 0]).clamp(min=0) if "novelty" in told else new.float(),
+            "surprise": told["surprise"][:, 0] if "surprise" in told else torch.zeros_like(new, dtype=torch.float32),
+            "disagreement": told["disagreement"][:, 0] if "disagreement" in told else torch.zeros(len(new)),
+            "coverage": never.float().mean(-1),
+            "effort": (action >= 0).float(),
+            "collision": bump.float(),
+        }
+        return torch.stack([terms[term] for term in costs.TERMS], -1)
+
+    def _plan(self, state: State, stale: Tensor, meets: Tensor, u: Tensor, twin: Bus) -> State:
+        """Routes anew where `stale` `[B]`."""
+        n = meets.shape[1]
+        atlas = state["atlas"]
+        whole = {name for name, x in atlas.items() if x.dim() < 2} | {"effect", "moves", "position"}  # not by places
+        part = {name: x[stale] if name in whole else x[:, :n][stale] for name, x in atlas.items()}
+        imagined = (
+            foresee(twin, part, self.code, sure=self.sure, surprising=self.unlike, bodiless=self.unit == "none")
+            if self.infer
+            else torch.full((len(part["here"]), n, self.actions), atlases.NOWHERE, device=u.device)
+        )
+        made = routes.route(
+            part, imagined, meets[stale], state["tried"][stale], u[stale], explore=self.explore, exploit=self.exploit
+        )
+        plan = {name: x.clone() for name, x in state["plan"].items()}
+        for name, x in made.items():
+            (plan[name] if x.dim() < 2 else plan[name][:, :n])[stale] = x
+        return state | {"plan": plan, "sought": torch.where(stale, meets.sum(-1), state["sought"])}
+
+    def _rest(self, state: State, mode: Tensor) -> State:
+        """Rests; and with `wander`, who has rested goes where it has not been for longest."""
+        resting = mode == MODES.index("rest")
+        rested = torch.where(resting, state["rested"] + 1, 0)
+        up = resting & (rested > self.rest)
+        if self.wander and bool(up.any()):
+            atlas, by = state["atlas"], 1 + goals.KINDS.index("node")
+            oldest = torch.where(atlas["known"], atlas["last"], 1 << 62).argmin(-1)
+            own = state["goals"] | {
+                "by": torch.where(up, by, state["goals"]["by"]),
+                "number": torch.where(up, oldest, state["goals"]["number"]),
+            }
+            state = state | {"goals": own}
+        return state | {"rested": rested}
+
+
+_ANEW = -2  # no place: the next tick plans anew
+_TOLD = {"novelty": "hc/familiarity", "surprise": "world/surprise", "disagreement": "world/disagreement"}
+
+
+def _trust(state: State, bump: Tensor) -> Tensor:
+    """Counts `[B, 3, 2]` of inferred moves found open and refused, with the last one."""
+    guessed = state["guessed"]
+    found = F.one_hot(guessed.clamp(min=0), len(costs.PRIOR))[..., None] * F.one_hot(bump.long(), 2)[:, None]
+    tried: Tensor = state["tried"] + found * (guessed >= 0)[:, None, None]
+    return tried
+
+
+def _waits(atlas: State, place: Tensor, u: Tensor) -> Tensor:
+    """Where there is nowhere to go: a move that is refused here, or leads nowhere else, or any."""
+    rows = torch.arange(len(place), device=place.device)
+    stays: Tensor = atlas["refused"][rows, place] | (atlas["target"][rows, place] == place[:, None])
+    return (u + stays).argmax(-1)
+
+
+def _code_of_goal(atlas: State, meets: Tensor, seeks: Tensor) -> Tensor:
+    """The code `[B, n]` of the nearest place, by felt motion, that meets the goal; NaN where none is sought."""
+    rows, n = torch.arange(len(meets), device=meets.device), meets.shape[1]
+    away = (atlas["at"][:, :n] - atlas["position"][:, None].float()).norm(dim=-1)
+    code = atlas["code"][rows, torch.where(meets, away, torch.inf).argmin(-1)]
+    return torch.where(seeks[:, None], code, torch.nan)

@@ -1,0 +1,78 @@
+"""What a move costs: terms that are felt at every tick, their weights in each mode, and the price of moves on a map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cogarch.module import State
+from cogarch.wiring import nearest
+
+TERMS = ("novelty", "surprise", "disagreement", "coverage", "effort", "collision")
+"""Of the present moment: how little it is remembered (minus `hc/familiarity`, at least 0), how little it was foreseen
+(`world/surprise`), how much an ensemble disagrees (`world/disagreement`), the share of moves from here never made, the
+move itself (1, but at a start), and whether it was refused. A term that nobody tells is 0."""
+WEIGHTS: Mapping[str, Mapping[str, float]] = {
+    "explore": {"effort": 1.0, "collision": 0.5, "novelty": -0.5},
+    "exploit": {"effort": 1.0, "collision": 0.5},
+}
+"""By mode; a negative weight is what is sought. What is not named weighs nothing."""
+LEAST = 0.05
+"""What a move costs at least, however much there is to be had where it leads: no plan goes in circles."""
+PRIOR = ((4.0, 0.2), (1.0, 1.0), (0.5, 2.0))
+"""Moves that were inferred, with 0, 1, 2 or more neighbours from which the same was refused: how many were imagined to
+be found open, and refused, before any was tried. Walls go on."""
+
+
+def weights(mode: str, changes: Mapping[str, float]) -> Tensor:
+    """`[k]`; ValueError for a term that does not exist, and for weights that contradict each other."""
+    for term in changes:
+        if term not in TERMS:
+            raise ValueError(f"executive.{mode} weighs {term!r}, which is no cost; {nearest(term, TERMS)}")
+    all_ = {**WEIGHTS[mode], **changes}
+    if all_["effort"] <= 0:
+        raise ValueError(
+            f"executive.{mode} weighs effort by {all_['effort']}: a longer way would cost no more, and no plan would "
+            "end; give more than 0"
+        )
+    if all_["collision"] < 0:
+        raise ValueError(
+            f"executive.{mode} weighs collision by {all_['collision']} and effort by {all_['effort']}: it would seek "
+            "the walls that it is to avoid; give 0 or more"
+        )
+    return torch.tensor([float(all_.get(term, 0.0)) for term in TERMS])
+
+
+def of_moves(atlas: State, target: Tensor, weight: Tensor, open_: Tensor, untried: Tensor) -> Tensor:
+    """What each move `[B, S, A]` costs, at least `LEAST`: its effort, what was felt where it leads (`target`, -1:
+    nothing was, but its novelty is 1), and of those that are `untried` `[B, S, A]` what it is to be refused, by the
+    chance that they are open `[B, S, A]`: so many tries does it take."""
+    felt = atlas["felt"][:, : target.shape[1]]
+    rows = torch.arange(len(target), device=target.device)[:, None, None]
+    k = {term: i for i, term in enumerate(TERMS)}
+    sought = torch.tensor([term not in ("effort", "collision") for term in TERMS], device=target.device)
+    there = (felt * (weight * sought)).sum(-1)[rows, target.clamp(min=0)]
+    price = weight[k["effort"]] + torch.where(target >= 0, there, weight[k["novelty"]])
+    refused = weight[k["effort"]] * (1 / open_ - 1) + weight[k["collision"]] * (1 - open_)
+    return (price + torch.where(untried, refused, 0.0)).clamp(min=LEAST)
+
+
+def refusals_beside(atlas: State, places: int) -> Tensor:
+    """From how many (0, 1, 2: or more) of the places beside each one of its moves was refused, `[B, places, A]`."""
+    target: Tensor = atlas["target"][:, :places]
+    refused: Tensor = atlas["refused"][:, :places]
+    actions = target.shape[-1]
+    there = target.clamp(min=0).flatten(1)[..., None].expand(-1, -1, actions)
+    beside = refused.gather(1, there).view(*target.shape, actions)  # [B, S, way there, move]
+    other = ~torch.eye(actions, dtype=torch.bool, device=target.device)
+    return (beside & (target >= 0)[..., None] & other).sum(2).clamp(max=len(PRIOR) - 1)
+
+
+def chance_open(tried: Tensor, beside: Tensor) -> Tensor:
+    """That an inferred move is open, by what came of those tried so far `[B, 3, 2]` (open, refused), as `beside`."""
+    counts = tried + torch.tensor(PRIOR, device=tried.device)
+    share = counts[..., 0] / counts.sum(-1)  # [B, 3]
+    chance: Tensor = share.gather(1, beside.flatten(1)).view(beside.shape)
+    return chance

@@ -1,0 +1,73 @@
+"""Routes over the atlas: to the goal, or where none is asked for or known, to the nearest move never made."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cogarch.executive import atlas as atlases
+from cogarch.executive import costs
+from cogarch.executive.value_iteration import value_iteration
+from cogarch.module import State
+
+TIES = 1e-4
+"""Of a move's cost: so far apart, at random, are those that cost the same."""
+
+
+def init(batch: int, places: int) -> State:
+    """No route: from each place `[B, S]` the action (`toward`, -1: none), where it `leads`, the cost `togo`, whether
+    the move is `untried`, and how many refusals there are `beside` it; `seeks` `[B]`: it is a route to the goal."""
+    return {
+        "toward": torch.full((batch, places), -1),
+        "leads": torch.full((batch, places), atlases.NOWHERE),
+        "togo": torch.full((batch, places), torch.inf),
+        "untried": torch.zeros(batch, places, dtype=torch.bool),
+        "beside": torch.zeros(batch, places, dtype=torch.int64),
+        "seeks": torch.zeros(batch, dtype=torch.bool),
+    }
+
+
+def route(
+    atlas: State,
+    imagined: Tensor,
+    goal: Tensor,
+    tried: Tensor,
+    u: Tensor,
+    *,
+    explore: Tensor,
+    exploit: Tensor,
+) -> State:
+    """Routes `[B, n]` as `init` names them, over the places that are known and those moves that can be believed.
+
+    `imagined` `[B, n, A]`: the place that each move should lead to, -1 where none is known there; `goal` `[B, n]` bool;
+    `tried` `[B, 3, 2]`: inferred moves found open and refused; `u` `[B, A]` in (0, 1); `explore` and `exploit`: the
+    weights `[k]` of costs. Where no way to a goal is known the route is to a move never made.
+    """
+    n = goal.shape[1]
+    walked, refused, taken = (atlas[name][:, :n] for name in ("target", "refused", "taken"))
+    believed = atlases.inferred(atlas, imagined)
+    target = torch.where(walked >= 0, walked, believed)
+    beside = costs.refusals_beside(atlas, n)
+    chance = costs.chance_open(tried, beside)
+    price = costs.of_moves(atlas, target, exploit, chance, walked < 0)
+    togo, q = value_iteration(target, price, goal)
+    rows = torch.arange(len(goal), device=goal.device)
+    seeks = goal.any(-1) & togo[rows, atlas["here"]].isfinite()
+
+    if not bool(seeks.all()):
+        never = (taken == 0) & ~refused & atlas["known"][:, :n, None]
+        price = costs.of_moves(atlas, target, explore, chance, walked < 0)
+        leave = torch.where(never, price, torch.inf)
+        out, q_out = value_iteration(walked, price, torch.zeros_like(goal), leave=leave)
+        q, togo = torch.where(seeks[:, None, None], q, q_out), torch.where(seeks[:, None], togo, out)
+    best, toward = (q + TIES * u[:, None]).min(-1)
+    chosen = toward[..., None]
+    toward = torch.where(best.isfinite(), toward, -1)
+    return {
+        "toward": toward,
+        "leads": target.gather(2, chosen)[..., 0],
+        "togo": togo,
+        "untried": (walked.gather(2, chosen)[..., 0] < 0) & (toward >= 0),
+        "beside": beside.gather(2, chosen)[..., 0],
+        "seeks": seeks,
+    }
