@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cogarch.bus import Bus
+from cogarch.mec.imagining import Imaginable
 from cogarch.module import SCORING_ONLY, Messages, Module, Objective, Signal, Step
 from cogarch.objectives import objective
 from cogarch.tree import leaves, where
@@ -102,6 +103,7 @@ class _Suite:
             ("round trip", self.round_trip, ("contracts", "seeded")),
             ("tick = play", self.tick_is_play, ("contracts", "seeded", "messages", "rows")),
             ("gradients", self.gradients, ("contracts",)),
+            ("ahead", self.ahead, ("contracts", "seeded")),
             ("device", self.device, ("contracts", "seeded")),
         ]
         verdicts = []
@@ -308,6 +310,30 @@ class _Suite:
                     f"no gradient reaches {name}; a detach or a hard choice cuts it "
                     "(where none is meant to pass: Read(..., grad=False), or requires_grad=False)"
                 )
+
+    def ahead(self) -> None:
+        """A structural code that says what a move leads to (`Imaginable`) says what it is led to itself."""
+        if self.module.role != "mec" or not isinstance(self.module, Imaginable):
+            return
+        path = "mec/g_path" if "mec/g_path" in self.written() else "mec/g"
+        bus, g = self.bus(), None
+        for t, tick in enumerate(self.walk()):
+            if "env/bump" in tick:
+                tick["env/bump"] = torch.zeros(BATCH, 1, dtype=torch.bool)
+            [said] = self.live(bus, [tick])
+            if g is not None:
+                action = tick.get("env/action", torch.zeros(BATCH, 1, dtype=torch.int64))
+                move = (g, action, tick.get("env/motion", torch.zeros(BATCH, 2)))
+                with torch.no_grad():
+                    together = self.module.ahead(*(x.clone() for x in move))
+                    alone = torch.cat([self.module.ahead(*(x[i : i + 1] for x in move)) for i in range(BATCH)])
+                if together.dtype != torch.float32:
+                    raise _Failed(f"ahead() made {together.dtype}: a code is float32")
+                for codes, wrong in ((together, "is not what the module says after that move"), (alone, "mixes rows")):
+                    if _differ([{path: said[path]}], [{path: codes}], 1e-4):
+                        gap = float((said[path] - codes).abs().max())
+                        raise _Failed(f"ahead() {wrong}, {path!r} at tick {t} (by {gap:.2g})")
+            g = said["mec/g"]
 
     def device(self) -> None:
         """On a GPU, the numbers of the CPU."""

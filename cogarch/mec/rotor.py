@@ -10,9 +10,9 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from cogarch.mec.phases import TURN, angles, displacement, wrapped
 from cogarch.module import Messages, Module, Read, Share, Signal, State, Step
 
-_TURN = 2 * math.pi
 _PLASTIC = 1.32471795724474602596  # its powers spread points evenly over the unit square (Roberts' R2 sequence)
 
 
@@ -36,6 +36,10 @@ class Rotor(Module):
     share of it.
 
     Phases are float64, wrapped to 2 pi, so that a walk integrated at once and one ticked agree at any length.
+
+    A code tells its phases and heading exactly where a hexagonal module has 12 cells or more and, in worlds that report
+    `turn, advance`, 5 head-direction cells or more: then it can be imagined (`ahead`) and says the way (`between`).
+    With fewer the two are None.
     """
 
     role = "mec"
@@ -64,7 +68,7 @@ class Rotor(Module):
                 f"let it learn a displacement for each action (mec.motion=learned)"
             )
         self.egocentric = self.unit == "turn, advance"
-        self.lattice, self.motion = lattice, motion
+        self.lattice, self.motion, self.n_modules = lattice, motion, modules
         self.n_heading = heading_cells if self.egocentric else 0
         self.n_g = modules * cells + self.n_heading
         low, high = math.log(scales[0]), math.log(scales[1])
@@ -76,7 +80,7 @@ class Rotor(Module):
             self.n_phases = modules * cells // 2
             if 2 * self.n_phases != modules * cells:
                 raise ValueError(f"a free wave is two cells: modules * cells is even, not {modules} * {cells}")
-            k, way = torch.linspace(low, high, self.n_phases).exp(), torch.rand(self.n_phases) * _TURN
+            k, way = torch.linspace(low, high, self.n_phases).exp(), torch.rand(self.n_phases) * TURN
             self.vectors = nn.Parameter(torch.stack([k * way.cos(), k * way.sin()], -1))
         if motion == "learned":
             # from almost nowhere: larger beginnings fall into the periods of the lattice and stay there
@@ -84,10 +88,12 @@ class Rotor(Module):
             self.displacement = nn.Parameter(torch.randn(actions, 2) * 0.05)
             if self.egocentric:
                 self.turn = nn.Parameter(torch.randn(actions) * 0.05)
+        if (lattice == "hexagonal" and cells < 12) or (self.egocentric and heading_cells < 5):
+            self.ahead = self.between = None  # type: ignore[method-assign, assignment]
         self.waves: Tensor
         self.rays: Tensor
         self.register_buffer("waves", _waves(cells), persistent=False)  # [6, N]
-        preferred = torch.arange(heading_cells) * (_TURN / max(heading_cells, 1))
+        preferred = torch.arange(heading_cells) * (TURN / max(heading_cells, 1))
         self.register_buffer("rays", torch.stack([preferred.cos(), preferred.sin()]), persistent=False)  # [2, N]
 
     def steps(self) -> list[Step]:
@@ -119,8 +125,8 @@ class Rotor(Module):
     def move(self, state: State, **reads: Tensor) -> tuple[Messages, State]:
         """One tick; reads `[B, ...]`."""
         turn, step = self._felt(**reads)
-        heading = (state["heading"] + turn) % _TURN
-        phase = (state["phase"] + self._turned(heading, step)) % _TURN
+        heading = (state["heading"] + turn) % TURN
+        phase = (state["phase"] + self._turned(heading, step)) % TURN
         writes = self._speak(phase, heading)
         if self.correct_by:
             del writes["mec/g"]
@@ -129,32 +135,56 @@ class Rotor(Module):
     def correct(self, state: State, g_path: Tensor, recalled_g: Tensor, recognised: Tensor) -> tuple[Messages, State]:
         """The phases moved by the displacement that best explains how the recalled ones differ."""
         share = self.correct_by * (recognised >= self.sure).double()  # [B, 1]
-        (path, ahead), (recalled, other) = self._read(g_path), self._read(recalled_g)
-        differ = torch.remainder(recalled - path + math.pi, _TURN) - math.pi  # [B, P]
+        (path, facing), (recalled, other) = self._read(g_path), self._read(recalled_g)
         waves = self._wave_vectors()
-        displacement = differ @ torch.linalg.pinv(waves).T  # [B, 2]
-        phase = (state["phase"] + share * (displacement @ waves.T)) % _TURN
-        turn = torch.remainder(other - ahead + math.pi, _TURN) - math.pi
-        heading = (state["heading"] + share[:, 0] * turn) % _TURN
+        step = wrapped(recalled - path) @ torch.linalg.pinv(waves).T  # [B, 2]
+        phase = (state["phase"] + share * (step @ waves.T)) % TURN
+        heading = (state["heading"] + share[:, 0] * wrapped(other - facing)) % TURN
         return {"mec/g": self._speak(phase, heading)["mec/g"]}, {"phase": phase, "heading": heading}
 
-    def _read(self, g: Tensor) -> tuple[Tensor, Tensor]:
-        """The phases `[B, P]` and the heading `[B]` that a code stands for: where the population vectors point."""
+    def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        """See `Imaginable`; exact to 1e-5 for codes of its own."""
+        phase, heading = self._read(g, steps=EXACT)
+        turn, step = self._felt(motion=motion, action=action, bump=torch.zeros_like(action, dtype=torch.bool))
+        heading = heading + turn
+        return self._speak((phase + self._turned(heading, step)) % TURN, heading % TURN)["mec/g_path"]
+
+    def between(self, here: Tensor, there: Tensor, reach: float = 40.0) -> Tensor:
+        """The displacement `[N, 2]` float32 that leads from the place of one code `[N, n_g]` to that of the other.
+
+        In the unit of the motion that it lives by (cells), along the axes of the world; of a body that turns, along
+        those of the body at `here`: ahead, left. Of all displacements up to `reach`, the one on which the modules agree
+        best (`phases.displacement`). With reach below half the spacing of the coarsest module's fields, 2 pi /
+        (sqrt(3) k) (10.4 cells at the default scales), there is one only; beyond, it takes modules whose scales have no
+        small common multiple, and codes without much noise. A world that closes on itself is unrolled: on a torus
+        it leads back the way that was come, which may not be the shortest.
+        """
+        if not reach > 0:
+            raise ValueError(f"reach is {reach}: give the longest displacement that may be meant, above 0 (cells)")
+        (start, heading), (end, _) = self._read(here, steps=EXACT), self._read(there, steps=EXACT)
+        waves, differ = self._wave_vectors(), end - start
+        if self.lattice == "hexagonal":  # the third waves, so that no direction counts more
+            third = [x[1::2] - x[0::2] for x in (waves, differ.T)]
+            waves, differ = torch.cat([waves, third[0]]), torch.cat([differ, third[1].T], -1)
+        way = displacement(differ, waves, self.n_modules, reach)
+        return _rotated(way, -heading).float() if self.egocentric else way.float()
+
+    def _read(self, g: Tensor, steps: int = 0) -> tuple[Tensor, Tensor]:
+        """The phases `[B, P]` and the heading `[B]` that a code stands for, as `phases.angles` reads them."""
         g, heading = g.double(), g.new_zeros(len(g), dtype=torch.float64)
         if self.n_heading:
-            g, head = g[:, : -self.n_heading], g[:, -self.n_heading :] @ self.rays.T.double()
-            heading = torch.atan2(head[:, 1], head[:, 0])
+            g, head = g[:, : -self.n_heading], g[:, -self.n_heading :]
+            heading = angles(head, self.rays.double(), head.new_ones(1, 1), steps)[:, 0]
         if self.lattice == "free":
             return torch.atan2(g[:, self.n_phases :], g[:, : self.n_phases]), heading
-        sums = g.view(len(g), self.n_phases // 2, -1) @ self.waves.T.double()  # [B, M, 6]
-        first, second = torch.atan2(sums[..., 1], sums[..., 0]), torch.atan2(sums[..., 3], sums[..., 2])
-        return torch.stack([first, second], -1).flatten(1), heading
+        three = g.new_tensor([[1, 0], [0, 1], [-1, 1]])  # waves of two phases
+        return angles(g.view(len(g), self.n_modules, -1), self.waves.double(), three, steps).flatten(1), heading
 
     def integrate(self, state: State, **reads: Tensor) -> tuple[Messages, State]:
         """A whole walk; reads `[T, B, ...]`."""
         turn, step = self._felt(**reads)
-        heading = (state["heading"] + turn.cumsum(0)) % _TURN
-        phase = (state["phase"] + self._turned(heading, step).cumsum(0)) % _TURN
+        heading = (state["heading"] + turn.cumsum(0)) % TURN
+        phase = (state["phase"] + self._turned(heading, step).cumsum(0)) % TURN
         return self._speak(phase, heading), {"phase": phase[-1], "heading": heading[-1]}
 
     def _felt(self, **reads: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,8 +203,7 @@ class Rotor(Module):
     def _turned(self, heading: Tensor, step: Tensor) -> Tensor:
         """How far a step turns each phase, `[..., P]`."""
         if self.egocentric:
-            c, s = heading.cos(), heading.sin()
-            step = torch.stack([c * step[..., 0] - s * step[..., 1], s * step[..., 0] + c * step[..., 1]], -1)
+            step = _rotated(step, heading)
         return step @ self._wave_vectors().T
 
     def _wave_vectors(self) -> Tensor:
@@ -201,6 +230,13 @@ class Rotor(Module):
         return {"mec/g_path": g, "mec/g": g}
 
 
+def _rotated(x: Tensor, angle: Tensor) -> Tensor:
+    """Vectors `[..., 2]` turned counter-clockwise by angles `[...]`."""
+    c, s = angle.cos(), angle.sin()
+    return torch.stack([c * x[..., 0] - s * x[..., 1], s * x[..., 0] + c * x[..., 1]], -1)
+
+
+EXACT = 8  # steps in which the phases of a code are read; the population vectors are enough to correct by
 _HEADING = math.sqrt(0.2)  # head direction weighs as much in the code as one of five modules
 
 
@@ -213,6 +249,6 @@ def _waves(cells: int) -> Tensor:
     """`[6, N]`: cosines and sines of each cell's phases on the three waves, so that `basis @ waves` is the sum of
     cos(theta - phase)."""
     i = torch.arange(1, cells + 1, dtype=torch.float64)[:, None]
-    two = (i * torch.tensor([1 / _PLASTIC, 1 / _PLASTIC**2], dtype=torch.float64) % 1) * _TURN
+    two = (i * torch.tensor([1 / _PLASTIC, 1 / _PLASTIC**2], dtype=torch.float64) % 1) * TURN
     phases = torch.cat([two, two[:, 1:] - two[:, :1]], -1)  # [N, 3]
     return torch.stack([phases.cos(), phases.sin()], -1).flatten(1).T.float().contiguous()

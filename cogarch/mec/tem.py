@@ -113,12 +113,7 @@ class TEM(Module):
     def move(self, state: State, action: Tensor, bump: Tensor) -> tuple[Messages, State]:
         """Along the action `[B, 1]`, unless it was refused."""
         g = state["g"]
-        stays = (action < 0) | bump  # [B, 1]
-        taken = torch.where(stays, self.actions, action)  # the last row of `matrices` is standing still
-        there = (g @ self.once("matrices", self._matrices)).unflatten(-1, (self.actions + 1, self.n))  # [B, A + 1, n]
-        change = there.gather(1, taken[..., None].expand(-1, 1, self.n))[:, 0]
-        moves = state["lived"] & ~stays if self.kept else state["lived"]
-        g_path = torch.where(moves, (g + change).clamp(-1, 1), g)
+        g_path = torch.where(state["lived"], self._moved(g, (action < 0) | bump, action), g)
         told = g.detach() if self.bounded else g
         sigma = torch.where(state["lived"], self._sigma(self.path_sigma(told)), state["sigma"])
         return {"mec/g_path": g_path}, {"g": g_path, "sigma": sigma, "lived": torch.ones_like(state["lived"])}
@@ -139,6 +134,16 @@ class TEM(Module):
             g = (g_path * path + by_sight.clamp(-1, 1) * sight) / (path + sight)
         losses = {"loss/g": 0.5 * (g - g_path).square().sum(-1), "loss/g_size": g.square().sum(-1)}
         return {"mec/g": g, **losses}, state | {"g": g}
+
+    def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        """See `Imaginable`; moved by the action alone."""
+        return self._moved(g, action < 0, action)
+
+    def _moved(self, g: Tensor, stays: Tensor, action: Tensor) -> Tensor:
+        taken = torch.where(stays, self.actions, action)  # the last row of `matrices` is standing still
+        there = (g @ self.once("matrices", self._matrices)).unflatten(-1, (self.actions + 1, self.n))  # [B, A + 1, n]
+        moved = (g + there.gather(1, taken[..., None].expand(-1, 1, self.n))[:, 0]).clamp(-1, 1)
+        return torch.where(stays, g, moved) if self.kept else moved
 
     def _sigma(self, x: Tensor) -> Tensor:
         return (6 * torch.tanh(x) - 2).exp() if self.bounded else x.exp()

@@ -91,6 +91,10 @@ class TEMt(Module):
         all_ = torch.stack(said)
         return {"mec/g_path": all_, "mec/g": all_, **self._losses(all_, all_)}, {"g": g}
 
+    def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        """See `Imaginable`; moved by the action alone."""
+        return self._moved(g, action, torch.zeros_like(action, dtype=torch.bool))
+
     def _matrices(self) -> Tensor:
         """`[n, A n]`: all actions at once is one product, cheaper than a matrix gathered for each row."""
         matrices = torch.matrix_exp(self.skew - self.skew.mT) if self.orthogonal else self.transition
