@@ -7,6 +7,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import networkx as nx
@@ -40,6 +41,19 @@ class Probe:
         return torch.cat(self._parts)
 
 
+@dataclass(frozen=True)
+class Mind:
+    """What a step that imagines is handed: the agent's modules, and clones of its bus as it is at that moment.
+
+    Modules hold weights, and no state: their own methods say what would follow from any code. `clone()` holds their
+    states, too (of those modules that have spoken in this tick, after it; what the wires hold is of the ticks before).
+    To tick a clone would be to imagine again, without end: ask its parts.
+    """
+
+    parts: nn.ModuleDict
+    clone: Callable[[], Bus]
+
+
 class Bus:
     """Modules joined by topics, and the state of `batch` agents made of them.
 
@@ -67,7 +81,7 @@ class Bus:
         for node in self.plan.order:
             if node.step.imagines:
                 self.reset(2)
-                prove(node, self.part(node.module), self.plan.topics, self.clone)
+                prove(node, self.part(node.module), self.plan.topics, Mind(self.parts, self.clone))
         self.reset(batch)
 
     # --- life ---------------------------------------------------------------------------------------------------------
@@ -323,7 +337,7 @@ class Bus:
                     else:
                         args[arg] = outside[node.name, arg][t]
                 if node.step.imagines:
-                    args["imagine"] = functools.partial(self._clone_at, t, said, before, known)
+                    args["mind"] = Mind(self.parts, functools.partial(self._clone_at, t, said, before, known))
                 method = getattr(self.parts[node.module], node.step.method)
                 with _blame(f"at tick {self.t + t}, in {node.name}"):
                     if node.every > 1:
@@ -402,7 +416,7 @@ class Bus:
 
     def _rewrite(self) -> Tick:
         """Write `tick` anew: when built, when a probe or clamp is set, and by a clone without its probes."""
-        self._tick: Tick | None = write_tick(self.plan, dict(self.parts.items()), self._clamps, self._probes)
+        self._tick: Tick | None = write_tick(self.plan, dict(self.parts.items()), self._clamps, self._probes, Mind)
         return self._tick
 
     def _rekey(self) -> None:

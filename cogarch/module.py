@@ -93,9 +93,8 @@ class Step:
     `state=True` it takes the module's state first and returns `(writes, state)`; it may overwrite tensors of that state
     in place where gradients are off, and never a message.
 
-    With `imagines=True` it is also handed `imagine`, a function without arguments that makes a clone of the bus as it
-    is at that moment of the tick: the other modules (`part`) and what they hold (`state`), to look ahead with by their
-    own methods (to tick it would be to imagine again). Nothing that is done with a clone touches the living agent.
+    With `imagines=True` it is also handed `mind`, a `cogarch.bus.Mind`: the agent's modules, and clones of the bus as
+    it is at that moment of the tick, to look ahead with. Nothing that is done with them touches the living agent.
     """
 
     method: str

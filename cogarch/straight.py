@@ -76,9 +76,10 @@ def write_tick(
     parts: Mapping[str, Any],
     clamps: Mapping[str, Callable[[Tensor], Tensor]],
     probes: Mapping[str, list[Probe]],
+    mind: Callable[..., object],
 ) -> Tick:
-    """The source of `tick(bus, inputs)` for this plan, compiled."""
-    scope: dict[str, Any] = {"draw": noise.draw, "hold": hold}
+    """The source of `tick(bus, inputs)` for this plan, compiled; `mind` makes what a step that imagines is handed."""
+    scope: dict[str, Any] = {"draw": noise.draw, "hold": hold, "mind": mind}
     lines = ["def tick(bus, inputs):", "    state, wires = bus.state, bus.wires"]
     steps: dict[int, str] = {}
     # numbered, for two topics may differ only in what no Python name can hold
@@ -118,7 +119,7 @@ def write_tick(
         if node.step.imagines:  # a clone holds what each module holds now
             for module in stateful:
                 say(f"state[{module!r}] = s_{module}")
-            args.append("imagine=bus.clone")
+            args.append("mind=mind(bus.parts, bus.clone)")
         result = f"w{i}, s_{node.module}" if node.step.state else f"w{i}"
         if node.every > 1:
             scope[f"slow_{call}"] = node

@@ -281,13 +281,11 @@ def _check_shared_names(nodes: tuple[Node, ...], method: str) -> None:
 # --- the proof of one step ------------------------------------------------------------------------------------------
 
 
-def prove(
-    node: Node, module: Module, topics: Mapping[str, Signal], imagine: Callable[[], object] | None = None
-) -> None:
+def prove(node: Node, module: Module, topics: Mapping[str, Signal], mind: object = None) -> None:
     """Run the step once: on meta tensors (nothing is computed), or on real zeros where it branches on values or
     imagines (with a bus of two agents)."""
     try:
-        if imagine is not None:
+        if mind is not None:
             raise NotImplementedError("what other modules hold is not on meta tensors")
         with torch.device("meta"):
             shadow = copy.deepcopy(module).to("meta")
@@ -296,8 +294,7 @@ def prove(
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         try:
             with torch.no_grad(), device:
-                also = {} if imagine is None else {"imagine": imagine}
-                writes, made, kept = _call(node, module, topics, torch.zeros, also)
+                writes, made, kept = _call(node, module, topics, torch.zeros, {} if mind is None else {"mind": mind})
         except Exception as error:
             got = ", ".join(f"{arg} = {read.topic!r} {topics[read.topic]}" for arg, read in node.reads.items())
             raise WiringError(f"{node.name} fails on {got or 'no reads'}: {type(error).__name__}: {error}") from error
@@ -321,7 +318,7 @@ def _call(
     module: Module,
     topics: Mapping[str, Signal],
     make: Callable[..., Tensor],
-    also: Mapping[str, Callable[[], object]],
+    also: Mapping[str, object],
 ) -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
     """What the step wrote, the state that it was given and the state that it gave back (both flat)."""
     signals = {arg: topics[read.topic] for arg, read in node.reads.items()}

@@ -8,7 +8,6 @@ this is, a code that came again (`snap`); for a body that turns it is a pose. Si
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cogarch.hc.attention import put
@@ -125,19 +124,6 @@ def visit(
         "here": place,
         "clock": atlas["clock"] + 1,
     }
-
-
-def nearest(atlas: State, codes: Tensor, sure: float) -> Tensor:
-    """The known place `[B, ...]` whose code is most like each of `codes` `[B, ..., n]`, -1 where none is by `sure`
-    (cosine)."""
-    n = used(atlas)
-    if not n:
-        return torch.full(codes.shape[:-1], NOWHERE, device=codes.device)
-    keys = F.normalize(atlas["code"][:, :n], dim=-1)
-    asked = F.normalize(codes, dim=-1).flatten(1, -2)
-    like = torch.where(atlas["known"][:, None, :n], asked @ keys.mT, -2.0)
-    best, place = like.max(-1)
-    return torch.where(best >= sure, place, NOWHERE).view(codes.shape[:-1])
 
 
 def inferred(atlas: State, imagined: Tensor) -> Tensor:

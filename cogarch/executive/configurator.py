@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from cogarch.bus import Bus
+from cogarch.bus import Mind
 from cogarch.executive import atlas as atlases
-from cogarch.executive import costs, goals, routes
-from cogarch.executive.foresight import foresee
+from cogarch.executive import costs, foresight, goals, routes
 from cogarch.executive.goals import Goal
 from cogarch.module import Messages, Module, Noise, Read, Share, Signal, State, Step
 
@@ -138,6 +137,7 @@ class Configurator(Module):
         return {
             "atlas": atlases.init(batch, self.places, self.actions, self.n, self.seen, len(costs.TERMS)),
             "goals": goals.aim(goals.init(batch, self.seen), self.goal, every, self.seen, self.places),
+            "foreseen": foresight.init(batch, self.places, self.actions, self.n if self.infer else 0),
             "plan": routes.init(batch, self.places),
             "mode": none,
             "rested": none.clone(),
@@ -168,12 +168,13 @@ class Configurator(Module):
         start: Tensor,
         reward: Tensor,
         u: Tensor,
-        imagine: Callable[[], Bus],
+        mind: Mind,
         slot: Tensor | None = None,
         stored: Tensor | None = None,
         **told: Tensor,
     ) -> tuple[Messages, State]:
         action, bump, start = action[:, 0], bump[:, 0], start[:, 0]
+        moves = state["atlas"]["moves"].clone()
         atlas = atlases.feel(state["atlas"], action, bump, motion, self.unit == "turn, advance")
         if slot is None or stored is None:
             place, new = atlases.snap(atlas, code, self.same)
@@ -195,7 +196,12 @@ class Configurator(Module):
         )
         state = state | {"atlas": atlas, "tried": _trust(state, bump)}
 
-        meets = goals.meets(state["goals"], atlas, atlases.used(atlas))
+        n = atlases.used(atlas)
+        if self.infer and (part := foresight.imaginer(mind, self.code)) is not None:
+            news = (atlas["moves"] != moves).any(-1)
+            sure = self.sure if self.code == "mec/g" else -self.unlike
+            state = state | {"foreseen": foresight.look(state["foreseen"], atlas, part, place, news, n, sure)}
+        meets = goals.meets(state["goals"], atlas, n)
         reached = meets[rows, place]
         if bool(reached.any()):
             state = self.aim(state, None, reached)
@@ -205,7 +211,7 @@ class Configurator(Module):
         surprised = (told["surprise"][:, 0] > self.surprising) & ~start if self.surprising else reached & False
         stale = (state["expects"] != place) | (meets.sum(-1) != state["sought"]) | surprised
         if bool(stale.any()):
-            state = self._plan(state, stale, meets, u, imagine())
+            state = self._plan(state, stale, meets, u)
         plan = state["plan"]
         toward, togo, untried = (plan[name][rows, place] for name in ("toward", "togo", "untried"))
         seeks = asked & plan["seeks"]
@@ -261,19 +267,17 @@ class Configurator(Module):
         }
         return torch.stack([terms[term] for term in costs.TERMS], -1)
 
-    def _plan(self, state: State, stale: Tensor, meets: Tensor, u: Tensor, twin: Bus) -> State:
+    def _plan(self, state: State, stale: Tensor, meets: Tensor, u: Tensor) -> State:
         """Routes anew where `stale` `[B]`."""
         n = meets.shape[1]
         atlas = state["atlas"]
         whole = {name for name, x in atlas.items() if x.dim() < 2} | {"effect", "moves", "position"}  # not by places
         part = {name: x[stale] if name in whole else x[:, :n][stale] for name, x in atlas.items()}
-        imagined = (
-            foresee(twin, part, self.code, sure=self.sure, surprising=self.unlike, bodiless=self.unit == "none")
-            if self.infer
-            else torch.full((len(part["here"]), n, self.actions), atlases.NOWHERE, device=u.device)
-        )
+        foreseen = state["foreseen"]["place"][:, :n][stale]
+        if self.unit != "none":  # an action that never moved the body is not known to lead anywhere
+            foreseen = torch.where(part["moves"][:, None], foreseen, atlases.NOWHERE)
         made = routes.route(
-            part, imagined, meets[stale], state["tried"][stale], u[stale], explore=self.explore, exploit=self.exploit
+            part, foreseen, meets[stale], state["tried"][stale], u[stale], explore=self.explore, exploit=self.exploit
         )
         plan = {name: x.clone() for name, x in state["plan"].items()}
         for name, x in made.items():

@@ -98,8 +98,9 @@ def aim(goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int
 
 def meets(goals: State, atlas: State, places: int) -> Tensor:
     """Which of the first `places` known places meet their row's goal, `[B, places]` bool."""
-    by, known = goals["by"], atlas["known"][:, :places]
-    found: Tensor = torch.zeros_like(known)
+    by: Tensor = goals["by"]
+    known: Tensor = atlas["known"][:, :places]
+    found = torch.zeros_like(known)
     for kind, name in enumerate(KINDS, 1):
         rows = by == kind
         if bool(rows.any()):

@@ -246,7 +246,7 @@ def _imagined(bus: Bus, said: Messages, known: Walk, world: World, first: int, s
 
     snapped, state, here = [], bus.state["world"], z[AHEAD]
     for told in moved:
-        there, state = part.ahead(state, here, told)
+        there, state = part.onward(state, here, told)
         snapped.append(_at(there, banks))
         here = torch.stack([bank[at] for bank, at in zip(banks, snapped[-1].tolist(), strict=True)])
     errors_, shuffled_ = errors(imagined), errors(shuffled)

@@ -79,6 +79,7 @@ class Jepa(Module):
         self.hears = (self._aim, "world/z_predicted", "env/start")
         if self.remembers:
             self.over_time = {("predict",): "predict_all"}
+            self.ahead = None  # type: ignore[assignment,method-assign]  # a latent does not say all (`Imaginable`)
 
     def steps(self) -> list[Step]:
         z = Signal((self.size,), cells="latent units")
@@ -210,14 +211,26 @@ class Jepa(Module):
         the living agent changes."""
         passed = []
         for one in moved:
-            z, state = self.ahead(state, z, one)
+            z, state = self.onward(state, z, one)
             passed.append(z)
         return torch.stack(passed)
 
-    def ahead(self, state: State, z: Tensor, moved: Tensor) -> tuple[Tensor, State]:
+    def onward(self, state: State, z: Tensor, moved: Tensor) -> tuple[Tensor, State]:
         """The latent `[B, d]` after one move `[B, ...]` from z `[B, d]`, and what is remembered then."""
         made, after = self._step(state, z, self._told(moved))
         return made.mean(0), after
+
+    def ahead(self, z: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        """The latent after one move from each of z `[N, d]`, by action `[N, 1]` or motion `[N, 2]`; only of predictors
+        without a memory, for which a latent says all."""
+        return self.onward({}, z, action if self.moved_by == "action" else motion)[0]
+
+    def surprise_of(self, z_predicted: Tensor, z: Tensor) -> Tensor:
+        """How much each latent z `[..., m, d]` would surprise where z_predicted `[..., k, d]` was foreseen, as
+        `world/surprise` says it: `[..., k, m]`."""
+        # distances in a frame in which usual errors are alike in all directions
+        frame: Tensor = self.once("frame", lambda: torch.linalg.cholesky(self._precision()))
+        return torch.cdist(z_predicted @ frame, z @ frame).square() / self.size
 
     # --- small parts --------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from buses import START, Leaky, agent, assert_equal, join, live, part, pieces, s
 from torch import Tensor
 
 from cogarch import Bus, Signal, Step, WiringError
+from cogarch.bus import Mind
 from cogarch.module import Messages, Module, State
 
 AHEAD = Signal((2,))
@@ -19,8 +20,8 @@ AHEAD = Signal((2,))
 def dreamer(batch: int = 2, look: Callable[..., Any] | None = None) -> Bus:
     """The small bus, and an executive that says where its mec would go, from what that and the memory hold."""
 
-    def ahead(state: State, g: Tensor, imagine: Callable[[], Bus]) -> tuple[Messages, State]:
-        twin = imagine()
+    def ahead(state: State, g: Tensor, mind: Mind) -> tuple[Messages, State]:
+        twin = mind.clone()
         mec: Any = twin.part("mec")
         held = twin.state["mec"]
         for late in (*twin.wires["env/x"], g):
@@ -60,8 +61,8 @@ def test_a_clone_holds_what_the_others_hold_at_that_moment() -> None:
     """The memory that is imagined with has this tick's moment in it, and its size is that of the batch."""
     seen: list[tuple[int, int, Tensor]] = []
 
-    def look(g: Tensor, imagine: Callable[[], Bus]) -> Messages:
-        twin = imagine()
+    def look(g: Tensor, mind: Mind) -> Messages:
+        twin = mind.clone()
         key = twin.state["hc"]["keys"]
         seen.append((twin.batch, int(twin.state["hc"]["clock"][0]), key[torch.arange(len(g)), twin.t % key.shape[1]]))
         return {"executive/action": torch.zeros(len(g), 1, dtype=torch.int64)}
@@ -70,7 +71,7 @@ def test_a_clone_holds_what_the_others_hold_at_that_moment() -> None:
     bus = agent(batch=3, hc={"capacity": 32})
     act = Signal(dtype=torch.int64, values=4)
     executive = part(Step("look", {"g": "mec/g", "slot": "hc/slot"}, {"executive/action": act}, imagines=True))
-    executive.look = lambda g, slot, imagine: look(g, imagine)  # type: ignore[assignment]
+    executive.look = lambda g, slot, mind: look(g, mind)  # type: ignore[assignment]
     inputs = {topic: bus.plan.topics[topic] for topic in bus.plan.inputs}
     whole = Bus(inputs, {**{n: bus.part(n) for n in ("lec", "mec", "hc")}, "executive": executive}, batch=3)
     seen.clear()
@@ -96,8 +97,8 @@ def test_a_clone_of_a_probed_bus_ticks() -> None:
 
 
 def test_what_an_imagining_step_returns_is_proved_when_it_is_wired() -> None:
-    def too_wide(state: State, g: Tensor, imagine: Callable[[], Bus]) -> tuple[Messages, State]:
-        assert isinstance(imagine().part("mec"), Leaky)
+    def too_wide(state: State, g: Tensor, mind: Mind) -> tuple[Messages, State]:
+        assert isinstance(mind.parts["mec"], Leaky)
         return {"executive/ahead": torch.zeros(len(g), 3)}, state
 
     with pytest.raises(WiringError, match=r"executive/ahead.*declared float32.*made float32"):

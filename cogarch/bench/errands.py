@@ -1,0 +1,266 @@
+"""Errands: agents get to know a world, are sent to places in it, and are scored by the steps that they take.
+
+Agents act in worlds that refuse to tell their graph; the scorer has worlds of its own, made alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import envs
+from cogarch.config import Agent
+from cogarch.executive.goals import Goal
+from cogarch.run import contracts, living
+from envs import World, oracle
+from envs.table import Table
+
+Ints = NDArray[np.int64]
+
+
+def closed(env: str, batch: int, options: Mapping[str, Any]) -> World:
+    """A world that does not tell its graph: to act in."""
+    world = envs.make(env, batch, **options)
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("a planner asked for the world's graph; it has only what its agent sensed")
+
+    world.table = world.graph = refuse  # type: ignore[method-assign]
+    return world
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an agent knows of one world: its own state after T ticks there."""
+
+    mind: dict[str, torch.Tensor]
+    """`Bus.dump` of one row."""
+    seed: int
+    actions: Ints
+    """`[T]`, chosen at each tick; the last one is not made yet."""
+    node: Ints
+    """`[T]`, where it was."""
+    place: Ints
+    """`[T]`, where it thought that it was: the place of its atlas."""
+    at: NDArray[np.float64]
+    """`[T, 2]`, by felt motion from where its life began."""
+    share: float
+    """Of the edges of the world that it has walked."""
+
+
+def explore(
+    agent: Agent,
+    env: str,
+    options: Mapping[str, Any],
+    seeds: Sequence[int],
+    shares: Sequence[float],
+    most: int,
+    *,
+    seed: int = 0,
+) -> dict[float, list[Known]]:
+    """What agents know of their worlds (`seeds`, one each) when they have walked each of `shares` of the edges, by
+    their own way of exploring in at most `most` ticks. Who does not come so far is left with what it then knows."""
+    batch = len(seeds)
+    tables = tables_of(env, options, seeds)
+    total = np.array([(table.target >= 0).sum() for table in tables])
+    found: dict[float, dict[int, Known]] = {share: {} for share in shares}
+    walked: list[set[tuple[int, int]]] = [set() for _ in range(batch)]
+    past: list[tuple[Ints, Ints, Ints, NDArray[np.float64]]] = []
+    with torch.no_grad(), contextlib.closing(closed(env, batch, options)) as world:
+        bus = agent.build(contracts(world), batch=batch, seed=seed)
+        for t, said in enumerate(itertools.islice(living(world, bus, _begin(seeds)), most)):
+            atlas = bus.state["executive"]["atlas"]
+            told = (said["executive/action"][:, 0], said["env/node"][:, 0], atlas["here"], atlas["position"])
+            past.append(tuple(x.numpy().copy() for x in told))  # type: ignore[arg-type]
+            if t:
+                for row, (action, before, now) in enumerate(zip(past[-2][0], past[-2][1], past[-1][1], strict=True)):
+                    if tables[row].target[before, action] == now:
+                        walked[row].add((int(before), int(action)))
+            share = np.array([len(edges) for edges in walked]) / total
+            for wanted, rows in found.items():
+                for row in np.flatnonzero((share >= wanted) | (t == most - 1)).tolist():
+                    if row not in rows:
+                        mind = {k: x if k == "clock" else x[row : row + 1].clone() for k, x in bus.dump().items()}
+                        actions, nodes, places, at = (np.stack(x)[:, row] for x in zip(*past, strict=True))
+                        rows[row] = Known(mind, seeds[row], actions, nodes, places, at, float(share[row]))
+            if all(len(rows) == batch for rows in found.values()):
+                break
+    return {share: [rows[row] for row in range(batch)] for share, rows in found.items()}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of K errands."""
+
+    came: NDArray[np.bool_]
+    """`[K]`."""
+    steps: Ints
+    """`[K]`, taken."""
+    best: NDArray[np.float64]
+    """`[K]`, of the shortest way."""
+    new: Ints
+    """`[K]`, of the steps that led on, how many had never been walked before."""
+
+    @property
+    def spl(self) -> NDArray[np.float64]:
+        """Success weighted by path length, `[K]` (Anderson et al. 2018)."""
+        return np.where(self.came, self.best / np.maximum(self.steps, self.best), 0.0)
+
+
+def targets(known: Known, table: Table, number: int, rng: np.random.Generator) -> Ints:
+    """Ticks `[K]` of the walk at which it was at so many different places, none of them where it will be sent from; of
+    each place the last one."""
+    place = oracle.places(table)[known.node]
+    last = {int(p): t for t, p in enumerate(place)}
+    last.pop(int(oracle.places(table)[_start(known, table)]), None)
+    ticks = np.array(sorted(last.values()))
+    return np.sort(rng.choice(ticks, min(number, len(ticks)), replace=False))
+
+
+def send(
+    agent: Agent,
+    env: str,
+    options: Mapping[str, Any],
+    known: Known,
+    ticks: Ints,
+    *,
+    change: Callable[[World, int], None] | None = None,
+    seed: int = 0,
+) -> Sent:
+    """Send an agent to each of the places that it was at at `ticks` `[K]`, each time with what it knows and no more;
+    `change` is done to each row of the world before it is sent."""
+    k = len(ticks)
+    with torch.no_grad(), contextlib.closing(closed(env, k, options)) as world:
+        bus = agent.build(contracts(world), batch=k, seed=seed)
+        many = {name: x if name == "clock" else x.expand(k, *x.shape[1:]).clone() for name, x in known.mind.items()}
+        bus.load(many)
+        executive: Any = bus.part("executive")
+        egocentric = world.metadata["motion"] == "turn, advance"
+        for i, t in enumerate(ticks):
+            goal = Goal("place", known.at[t]) if egocentric else Goal("node", int(known.place[t]))
+            rows = torch.arange(k) == i
+            bus.state["executive"] = executive.aim(bus.state["executive"], goal, rows)
+        past = [np.full(k, action) for action in known.actions]
+
+        def begins(t: int) -> dict[int, int | None]:
+            if t == len(past) and change is not None:
+                for row in range(k):
+                    change(world, row)
+            return dict.fromkeys(range(k), known.seed) if t == 0 else {}
+
+        lives = living(world, bus, begins, past=past)
+        nodes = (said["env/node"][:, 0].numpy() for said in lives)
+        return _score(env, options, known, ticks, nodes, change)
+
+
+def send_by(
+    policy: Callable[[int], Any],
+    env: str,
+    options: Mapping[str, Any],
+    known: Known,
+    ticks: Ints,
+    *,
+    change: Callable[[World, int], None] | None = None,
+) -> Sent:
+    """The same errands for what knows the true nodes: `policy(k)` has `see(node, action, next_node)`, and
+    `next_action(node, goal)` (-1: it knows no way, and moves at random)."""
+    k = len(ticks)
+    walker, goal = policy(k), known.node[ticks]
+    rng = np.random.default_rng(known.seed)
+    with contextlib.closing(closed(env, k, options)) as world:
+        info: Mapping[str, Any] = world.reset(seed=[known.seed] * k)[1]
+        for action in known.actions:
+            info = _stepped(world, walker, info, np.full(k, action))
+        if change is not None:
+            for row in range(k):
+                change(world, row)
+
+        def lives() -> Iterator[Ints]:
+            now = info
+            while True:
+                yield now["node"]
+                action = walker.next_action(now["node"], goal)
+                any_ = rng.integers(len(world.metadata["actions"]), size=k)
+                now = _stepped(world, walker, now, np.where(action < 0, any_, action))
+
+        return _score(env, options, known, ticks, lives(), change)
+
+
+class AtRandom:
+    """A walker that knows nothing."""
+
+    def __init__(self, batch: int) -> None:
+        self.nothing = np.full(batch, -1)
+
+    def see(self, node: Ints, action: Ints, next_node: Ints) -> None:
+        """Learns nothing."""
+
+    def next_action(self, node: Ints, goal: Ints) -> Ints:
+        """Any."""
+        return self.nothing
+
+
+def tables_of(env: str, options: Mapping[str, Any], seeds: Sequence[int]) -> list[Table]:
+    """The scorer's: where each action leads from each node of these worlds."""
+    with contextlib.closing(envs.make(env, len(seeds), **options)) as world:
+        world.reset(seed=list(seeds))
+        return [world.table(row) for row in range(len(seeds))]
+
+
+LIMIT = 10
+"""Times the shortest way, and as many steps more than that: an agent that has not come by then has failed."""
+
+
+def _score(
+    env: str,
+    options: Mapping[str, Any],
+    known: Known,
+    ticks: Ints,
+    nodes: Iterator[Ints],
+    change: Callable[[World, int], None] | None,
+) -> Sent:
+    """`nodes`: where each agent is, `[K]`, from where it is sent."""
+    with contextlib.closing(envs.make(env, 1, **options)) as world:
+        world.reset(seed=[known.seed])
+        walked = {(int(a), int(b)) for a, b in itertools.pairwise([*known.node, _start(known, world.table(0))])}
+        if change is not None:
+            change(world, 0)
+        table = world.table(0)
+    place = oracle.places(table)
+    goal, now = place[known.node[ticks]], next(nodes)
+    best = np.array(
+        [oracle.distances_to(table, np.flatnonzero(place == g)).min(0)[n] for g, n in zip(goal, now, strict=True)]
+    )
+    came, steps, new = place[now] == goal, np.zeros(len(ticks), np.int64), np.zeros(len(ticks), np.int64)
+    for t in range(1, int(LIMIT * best.max()) + LIMIT + 1):
+        before, now = now, next(nodes)
+        going = ~came & (t <= LIMIT * best + LIMIT)
+        steps += going
+        new += going & np.array([a != b and (int(a), int(b)) not in walked for a, b in zip(before, now, strict=True)])
+        came |= going & (place[now] == goal)
+        if came.all():
+            break
+    return Sent(came, steps, best, new)
+
+
+def _start(known: Known, table: Table) -> int:
+    """Where it is sent from: after the last action that it had chosen."""
+    there = int(table.target[known.node[-1], known.actions[-1]])
+    return int(known.node[-1]) if there < 0 else there
+
+
+def _begin(seeds: Sequence[int]) -> Callable[[int], Mapping[int, int | None]]:
+    return lambda t: dict(enumerate(seeds)) if t == 0 else {}
+
+
+def _stepped(world: World, walker: Any, info: Mapping[str, Any], action: Ints) -> Mapping[str, Any]:
+    _, _, _, _, after = world.step(action)
+    walker.see(info["node"], action, after["node"])
+    return after
