@@ -126,6 +126,26 @@ def visit(
     }
 
 
+def merge(atlas: State, gone: Tensor, kept: Tensor, rows: Tensor) -> State:
+    """The place `gone` `[B]` is found to be `kept` `[B]`, where `rows` `[B]`: what was known of either is known of
+    it."""
+    each = torch.arange(len(gone), device=gone.device)
+    known = {name: (atlas[name][each, gone], atlas[name][each, kept]) for name in ("target", "refused", "taken")}
+    tells = rows[:, None] & (known["target"][1] < 0) & ~known["refused"][1]
+    target = atlas["target"].index_put((each, kept), torch.where(tells, *known["target"]))
+    refused = atlas["refused"].index_put((each, kept), torch.where(tells, *known["refused"]))
+    taken = known["taken"][1] + known["taken"][0] * rows[:, None]
+    leads = rows[:, None, None] & (target == gone[:, None, None])
+    own = torch.arange(target.shape[1], device=gone.device)
+    return atlas | {
+        "target": torch.where(leads, kept[:, None, None], target),
+        "refused": refused,
+        "taken": atlas["taken"].index_put((each, kept), taken),
+        "known": atlas["known"] & ~(rows[:, None] & (own == gone[:, None])),
+        "here": torch.where(rows & (atlas["here"] == gone), kept, atlas["here"]),
+    }
+
+
 def inferred(atlas: State, imagined: Tensor) -> Tensor:
     """Of the places `imagined` `[B, S, A]` that moves should lead to, those that may be believed, elsewhere -1: of
     moves never taken, but for those between two places of which one has refused the way to the other."""

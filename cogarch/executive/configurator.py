@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cogarch.bus import Mind
 from cogarch.executive import atlas as atlases
-from cogarch.executive import costs, foresight, goals, routes
+from cogarch.executive import costs, foresight, goals, recognition, routes
 from cogarch.executive.goals import Goal
 from cogarch.module import Messages, Module, Noise, Read, Share, Signal, State, Step
 
@@ -54,6 +54,9 @@ class Configurator(Module):
     moves cost is composed of terms (`cogarch.executive.costs`), each a topic, by weights for each mode (`explore`,
     `exploit`: changes to `costs.WEIGHTS`).
 
+    With `recognise` > 0, so many nats of evidence, places are one that all that was sensed on the way says are one
+    (`cogarch.executive.recognition`): for worlds that close on themselves, and whose places differ in what is sensed.
+
     `goal` is the goal of every life ("object 7", see `cogarch.executive.goals.Goal`); `aim` gives others while living.
     A goal that is not known, or to which no way is known, is said at once (`executive/reason`), and the agent explores.
     With `wander` it gives itself one when nothing is left to explore and it has rested `rest` ticks: the place that it
@@ -73,6 +76,7 @@ class Configurator(Module):
         infer: bool = True,
         sure: Share = 0.9,
         unlike: PositiveFloat = 9.0,
+        recognise: NonNegativeFloat = 0.0,
         places: PositiveInt = 1024,
         same: NonNegativeFloat = 1e-4,
         surprising: NonNegativeFloat = 0.0,
@@ -94,6 +98,9 @@ class Configurator(Module):
         self.by_slot = {"hc/slot", "hc/stored"} <= topics.keys()
         self.places = topics["hc/slot"].values if self.by_slot else places
         self.infer, self.sure, self.unlike, self.same = infer, sure, unlike, same
+        self.recognise = recognise
+        if recognise and not infer:
+            raise ValueError("executive.recognise goes by what is foreseen: set executive.infer = true, or leave it 0")
         self.surprising, self.wander, self.rest = surprising, wander, rest
         self.told = {term for term, topic in _TOLD.items() if topic in topics}
         if surprising and "surprise" not in self.told:
@@ -138,6 +145,7 @@ class Configurator(Module):
             "atlas": atlases.init(batch, self.places, self.actions, self.n, self.seen, len(costs.TERMS)),
             "goals": goals.aim(goals.init(batch, self.seen), self.goal, every, self.seen, self.places),
             "foreseen": foresight.init(batch, self.places, self.actions, self.n if self.infer else 0),
+            "recognition": recognition.init(batch, self.places if self.recognise else 1),
             "plan": routes.init(batch, self.places),
             "mode": none,
             "rested": none.clone(),
@@ -180,6 +188,10 @@ class Configurator(Module):
             place, new = atlases.snap(atlas, code, self.same)
         else:
             place, new = slot[:, 0], stored[:, 0]
+        if self.recognise:
+            state, atlas, code, place, new = self._recognise(
+                state, atlas, code, place, new, observation, action, bump, start
+            )
         rows = torch.arange(len(place), device=place.device)
         felt = self._feel(atlas, place, new, action, bump, told)
         atlas = atlases.visit(
@@ -253,6 +265,36 @@ class Configurator(Module):
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
+    def _recognise(
+        self,
+        state: State,
+        atlas: State,
+        code: Tensor,
+        slot: Tensor,
+        stored: Tensor,
+        observation: Tensor,
+        action: Tensor,
+        bump: Tensor,
+        start: Tensor,
+    ) -> tuple[State, State, Tensor, Tensor, Tensor]:
+        """Which place this is, for all that was sensed on the way here; and the code by which it is to be known: where
+        path integration has lost its frame, that which was foreseen."""
+        rows = torch.arange(len(slot), device=slot.device)
+        known, foreseen = state["recognition"], state["foreseen"]
+        evidence = recognition.follow(known, atlas, foreseen["place"], observation, action, bump, start)
+        known, atlas, place, new = recognition.resolve(known, atlas, evidence, slot, stored, self.recognise)
+        if not torch.equal(known["same"], state["recognition"]["same"]):  # what leads to a place leads to what it is
+            same = known["same"][rows[:, None], foreseen["place"].clamp(min=0).flatten(1)].view_as(foreseen["place"])
+            foreseen = foreseen | {"place": torch.where(foreseen["place"] >= 0, same, atlases.NOWHERE)}
+            state = state | {"foreseen": foreseen}
+        edge = (rows, atlas["here"].clamp(min=0), action.clamp(min=0))
+        lost = known["lost"] & ~start
+        foretold = torch.where((new & lost & ~bump)[:, None], foreseen["codes"][edge], code)
+        code = torch.where(new[:, None], foretold, atlas["code"][rows, place])
+        adopted = known["adopted"].index_put((rows, place), torch.where(new, lost, known["adopted"][rows, place]))
+        known = known | {"adopted": adopted, "lost": torch.where(new, lost, (slot != place) | adopted[rows, place])}
+        return state | {"recognition": known}, atlas, code, place, new
+
     def _feel(self, atlas: State, place: Tensor, new: Tensor, action: Tensor, bump: Tensor, told: Messages) -> Tensor:
         """The terms of costs `[B, k]` at this moment."""
         rows = torch.arange(len(place), device=place.device)
@@ -276,6 +318,9 @@ class Configurator(Module):
         foreseen = state["foreseen"]["place"][:, :n][stale]
         if self.unit != "none":  # an action that never moved the body is not known to lead anywhere
             foreseen = torch.where(part["moves"][:, None], foreseen, atlases.NOWHERE)
+        if self.recognise:
+            rounds, egocentric = state["recognition"]["rounds"][stale], self.unit == "turn, advance"
+            foreseen = recognition.round_the_world(rounds, part, foreseen, egocentric)
         made = routes.route(
             part, foreseen, meets[stale], state["tried"][stale], u[stale], explore=self.explore, exploit=self.exploit
         )

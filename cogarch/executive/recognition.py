@@ -1,0 +1,117 @@
+"""Recognition: that a place thought new, or another, is one already known, for all that was sensed on the way fits it.
+
+Path integration unrolls a world that closes on itself: after a round every place is met again under another code. Who
+walks there follows, beside its own way, every way through its map on which it would have sensed the same, and weighs
+the evidence in nats: what is rarely sensed says much. Where one other place stands out the two are taken as one (loop
+closure, as in mapping by robots; here by an exact filter over the atlas).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cogarch.executive.atlas import NOWHERE, merge
+from cogarch.module import State
+
+ROUNDS = 4
+"""Ways round the world that are kept in mind."""
+
+
+def init(batch: int, places: int) -> State:
+    """`evidence` `[B, S]`, nats for being at each place (-inf: it cannot be); `same` `[B, S]`, the place that each slot
+    stands for; `lost` `[B]`, the codes sensed are not those of the places (after a round, say), and `adopted` `[B, S]`,
+    places that are known by a code that was foreseen, not sensed; `rounds` `[B, ROUNDS, 2]`, the displacements that
+    lead back to where they began (0: not known)."""
+    return {
+        "evidence": torch.full((batch, places), -torch.inf),
+        "same": torch.arange(places).repeat(batch, 1),
+        "lost": torch.zeros(batch, dtype=torch.bool),
+        "adopted": torch.zeros(batch, places, dtype=torch.bool),
+        "rounds": torch.zeros(batch, ROUNDS, 2),
+    }
+
+
+def follow(
+    known: State, atlas: State, foreseen: Tensor, seen: Tensor, action: Tensor, bump: Tensor, start: Tensor
+) -> Tensor:
+    """The evidence `[B, S]` after a move `[B]` and what was sensed then, `seen` `[B, *shape]`; before the atlas takes
+    the move in. `foreseen` `[B, S, A]`: where moves should lead that were not made."""
+    batch, places, _ = foreseen.shape
+    rows = torch.arange(batch, device=action.device)
+    moved = action.clamp(min=0)
+    walked, refused = atlas["target"][rows, :, moved], atlas["refused"][rows, :, moved]  # [B, S]
+    leads = torch.where(walked >= 0, walked, torch.where(refused, NOWHERE, foreseen[rows, :, moved]))
+    own = torch.arange(places, device=action.device).expand(batch, -1)
+    leads = torch.where(bump[:, None], torch.where(walked >= 0, NOWHERE, own), leads)
+    carried = torch.where((leads >= 0) & ~start[:, None], known["evidence"], -torch.inf)
+    there = torch.full_like(carried, -torch.inf).scatter_reduce(1, leads.clamp(min=0), carried, "amax")
+
+    fits = (atlas["seen"] == seen[:, None]).flatten(2).all(-1) & atlas["known"]
+    share = fits.sum(-1) / atlas["known"].sum(-1).clamp(min=1)
+    says = torch.where(bump, 0.0, -share.clamp(min=1e-9).log())[:, None]  # who stays senses the same for sure
+    return torch.where(fits, torch.maximum(there, torch.zeros_like(there)) + says, -torch.inf)
+
+
+def other(evidence: Tensor, place: Tensor, number: Tensor, nats: float) -> Tensor:
+    """The place `[B]` that the agent is at, if it is not `place` `[B]`, -1 where none stands out: by `nats` above what
+    some one of so many places, `number` `[B]`, would have by chance, and by half of that above every other."""
+    rows = torch.arange(len(place), device=place.device)
+    others = evidence.index_put((rows, place), torch.tensor(-torch.inf, device=place.device))
+    best = others.topk(2, -1) if others.shape[1] > 1 else None
+    if best is None:
+        return torch.full_like(place, NOWHERE)
+    (first, second), which = best.values.unbind(-1), best.indices[:, 0]
+    stands_out = (first - number.clamp(min=1).log() >= nats) & (first - second >= nats / 2)
+    return torch.where(stands_out, which, NOWHERE)
+
+
+def resolve(
+    known: State, atlas: State, evidence: Tensor, slot: Tensor, stored: Tensor, nats: float
+) -> tuple[State, State, Tensor, Tensor]:
+    """Which place `[B]` the slot `[B]` of the memory stands for, and whether that is new `[B]`; places that turn out to
+    be one are made one. Gives the two states, too."""
+    rows = torch.arange(len(slot), device=slot.device)
+    known = dict(known)
+    same = known["same"].index_put((rows, slot), torch.where(stored, slot, known["same"][rows, slot]))
+    place = same[rows, slot]
+    found = other(evidence, place, atlas["known"].sum(-1), nats)
+    one = found >= 0
+    if bool(one.any()):
+        twice = one & ~stored
+        kept = torch.where(one, found, place)
+        atlas = merge(atlas, place, kept, twice)
+        same = torch.where(one[:, None] & (same == place[:, None]), kept[:, None], same)
+        evidence = torch.where(one[:, None] & (torch.arange(same.shape[1]) == place[:, None]), -torch.inf, evidence)
+        place = kept
+        back = atlas["at"][rows, place].double()
+        known["rounds"] = _with(known["rounds"], (atlas["position"] - back).float(), one)
+        atlas = atlas | {"position": torch.where(one[:, None], back, atlas["position"])}
+    return known | {"same": same, "evidence": evidence}, atlas, place, stored & ~one
+
+
+def _with(rounds: Tensor, way: Tensor, rows: Tensor) -> Tensor:
+    """The rounds `[B, R, 2]`, and where `rows` `[B]` the `way` `[B, 2]`, if it is none of them or of their reverse."""
+    known = torch.cat([rounds, -rounds], 1)
+    new = rows & ((known - way[:, None]).norm(dim=-1) > 0.5).all(-1) & (way.norm(dim=-1) > 0.5)
+    free = (rounds == 0).all(-1).int().argmax(-1)
+    room = (rounds == 0).all(-1).any(-1)
+    put = (new & room)[:, None, None] & (torch.arange(ROUNDS, device=way.device) == free[:, None])[..., None]
+    return torch.where(put, way[:, None], rounds)
+
+
+def round_the_world(rounds: Tensor, atlas: State, foreseen: Tensor, egocentric: bool) -> Tensor:
+    """`foreseen` `[B, n, A]` with the places that moves lead to where they complete a round: those that lie, by felt
+    motion, a known round away from where the move should lead."""
+    known = (rounds != 0).any(-1)
+    if egocentric or not bool(known.any()):
+        return foreseen
+    n = foreseen.shape[1]
+    at = atlas["at"][:, :n]
+    ends = at[:, :, None] + atlas["effect"][:, None]  # [B, n, A, 2]
+    for way in (w for w in (*rounds.unbind(1), *(-rounds).unbind(1)) if bool((w != 0).any())):
+        apart = torch.cdist((ends - way[:, None, None]).flatten(1, 2), at)
+        near, place = torch.where(atlas["known"][:, None, :n], apart, torch.inf).min(-1)
+        fits = (near < 0.5).view_as(foreseen) & (way != 0).any(-1)[:, None, None] & (foreseen < 0)
+        foreseen = torch.where(fits & atlas["moves"][:, None], place.view_as(foreseen), foreseen)
+    return foreseen
