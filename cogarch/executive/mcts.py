@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cogarch.executive.model import Model, Plan, repeat, rows_of
@@ -25,12 +26,20 @@ TIE = 1e-6  # scores this close are alike
 
 @torch.no_grad()
 def mcts(
-    model: Model, root: Any, u: Tensor, *, simulations: int = 64, depth: int | None = None, c: float = 1.25
+    model: Model,
+    root: Any,
+    u: Tensor,
+    *,
+    simulations: int = 64,
+    depth: int | None = None,
+    c: float = 1.25,
+    settle: bool = True,
 ) -> Plan:
     """The first move of the cheapest way that `simulations` found; `u` `[B, A]` says which of equal moves is taken.
 
-    No branch is longer than `depth` moves. `c` is how much is explored (pb_c_init). Once the tree holds the cheapest
-    way, and nothing else that seems cheaper, the plan is exact; a search that has tried everything in vain costs inf.
+    No branch is longer than `depth` moves. `c` is how much is explored (pb_c_init). With `settle` a row stops once
+    nothing seems cheaper than a way that arrives, which is exact where `togo` is never too high (as in A*); without, it
+    goes on, to find a cheaper way that an estimate hid. A search that has tried everything in vain costs inf.
     Raises ValueError where `u`, the root or a number does not fit, or the model gives a negative cost or NaN.
     """
     rows_of(model, root, u, "[B, actions]")
@@ -39,7 +48,7 @@ def mcts(
     depth = simulations + 1 if depth is None else depth
     if simulations < 1 or depth < 1 or c < 0:
         raise ValueError(f"simulations {simulations}, depth {depth}, c {c}: give 1 or more, 1 or more, 0 or more")
-    tree = _Tree(model, root, u, simulations, depth, c)
+    tree = _Tree(model, root, u, simulations, depth, c, settle)
     for fresh in range(1, simulations + 1):
         path = tree.select()
         if bool((path == tree.bin).all()):  # nothing is left to try, in any row
@@ -51,8 +60,10 @@ def mcts(
 class _Tree:
     """`simulations` + 1 nodes of A edges a row, and one node more, `bin`, where paths that have ended go."""
 
-    def __init__(self, model: Model, root: Any, u: Tensor, simulations: int, depth: int, c: float) -> None:
-        self.model, self.u, self.depth, self.c = model, u, depth, c
+    def __init__(
+        self, model: Model, root: Any, u: Tensor, simulations: int, depth: int, c: float, settle: bool
+    ) -> None:
+        self.model, self.u, self.depth, self.c, self.settle = model, u, depth, c, settle
         self.bin = simulations + 1
         b, n, a, on = len(u), simulations + 2, model.actions, u.device
         self.rows = torch.arange(b, device=on)[:, None]
@@ -60,12 +71,12 @@ class _Tree:
         self.reach = torch.full((b, n, a), torch.inf, device=on)  # cost from the root to the end of this edge
         self.visits = torch.zeros(b, n, a, device=on)
         self.child = torch.full((b, n, a), self.bin, device=on)  # the node at its end; `bin` where there is none yet
-        self.goal = torch.zeros(b, n, a, dtype=torch.bool, device=on)  # it ends at the goal
-        self.ends = torch.ones(b, n, a, dtype=torch.bool, device=on)  # there or deep enough: never expanded
+        self.ends = torch.ones(b, n, a, dtype=torch.bool, device=on)  # the goal, or deep enough: never expanded
         self.prior = torch.full((b, n, a), 1 / a, device=on)
         self.best = torch.zeros(b, n, dtype=torch.int64, device=on)  # the action selected at a node
         self.next = torch.full((b, n), self.bin, device=on)  # the node that it leads to
-        self.level = torch.zeros(b, n, dtype=torch.int64, device=on)  # moves from the root
+        self.arrival = torch.full((b, 1), torch.inf, device=on)  # the cost of the cheapest way that arrives,
+        self.way = torch.full((b, simulations + 1), -1, device=on)  # and its actions
         # places seen: the root, then the ends of all edges
         self.seen = torch.full((b, 1 + (n - 1) * a), -1, device=on)
         self.seen_cost = torch.full((b, 1 + (n - 1) * a), torch.inf, device=on)
@@ -74,14 +85,14 @@ class _Tree:
             self.seen[:, 0], self.seen_cost[:, 0] = model.key(root), 0
         self.after = tree_map(lambda x: _spread(x, n, a), root)  # [B, nodes, A, ...], the state at the end of each edge
         self.arrived = model.togo(root) == 0
-        level = torch.zeros(b, dtype=torch.int64, device=on)
-        self._grow(0, root, torch.zeros(b, device=on), level, ~self.arrived)
+        self._grow(0, root, torch.zeros(b, device=on), self.way[:, :0], ~self.arrived)
         self._choose(torch.zeros_like(self.rows))
 
     def select(self) -> Tensor:
         """The nodes `[B, D]` from the root down the actions selected, `bin` after the last and where all is done."""
         path: list[Tensor] = []
-        node = torch.where(self.total[:, :1].amin(-1).isfinite(), 0, self.bin)
+        cost = self.total[:, :1].amin(-1)
+        node = torch.where(cost < self.arrival if self.settle else cost.isfinite(), 0, self.bin)
         while not path or bool((node != self.bin).any()):
             path.append(node)
             node = self.next.gather(1, node)
@@ -93,40 +104,44 @@ class _Tree:
         edge = (self.rows, leaf, self.best.gather(1, leaf))  # each [B, 1]
         grows = self.total[edge].isfinite() & ~self.ends[edge]
         self.child[edge] = torch.where(grows, fresh, self.child[edge])
-        state = tree_map(lambda x: x[edge][:, 0], self.after)
-        self._grow(fresh, state, self.reach[edge][:, 0], self.level.gather(1, leaf)[:, 0] + 1, grows[:, 0])
+        state, taken = tree_map(lambda x: x[edge][:, 0], self.after), self.best.gather(1, path)
+        self._grow(fresh, state, self.reach[edge][:, 0], taken.where(path != self.bin, -1), grows[:, 0])
         return torch.where(grows, fresh, self.bin)
 
-    def _grow(self, node: int, state: Any, reach: Tensor, level: Tensor, where: Tensor) -> None:
-        """The edges of `node`, its state reached at cost `reach` by `level` moves, in the rows `where`; all `[B]`."""
+    def _grow(self, node: int, state: Any, reach: Tensor, taken: Tensor, where: Tensor) -> None:
+        """The edges of `node`, reached at cost `reach` `[B]` by the moves `taken` `[B, D]`, in rows `where` `[B]`."""
         b, a = self.u.shape
         after, cost = self.model.step(repeat(state, a), torch.arange(a, device=self.u.device).repeat(b))
         cost, togo = cost.view(b, a), self.model.togo(after).view(b, a)
+        level = (taken >= 0).sum(1, keepdim=True) + 1  # moves from the root to the ends of the edges
         if not bool(((cost >= 0) & (togo >= 0)).all()):
             raise ValueError("the model gave a negative cost or NaN: give 0 or more, inf where a move is refused")
         reached = torch.where(where[:, None], reach[:, None] + cost, torch.inf)
         if self.model.key is not None:
             reached = self._once(node, self.model.key(after).view(b, a), reached, level)
-        self.reach[:, node], self.total[:, node], self.level[:, node] = reached, reached + togo, level
-        self.goal[:, node] = togo == 0
-        self.ends[:, node] = self.goal[:, node] | (level[:, None] + 1 >= self.depth)
+        self.reach[:, node], self.total[:, node] = reached, reached + togo
+        self.ends[:, node] = (togo == 0) | (level >= self.depth)
+        arrival, last = torch.where(togo == 0, reached, torch.inf).min(-1, keepdim=True)
+        way = F.pad(taken, (0, self.bin - taken.shape[1]), value=-1).scatter(1, level - 1, last)
+        self.way = torch.where(arrival < self.arrival, way, self.way)
+        self.arrival = torch.minimum(arrival, self.arrival)
         if self.model.prior is not None:
             self.prior[:, node] = self.model.prior(state)
         for (_, kept), (_, new) in zip(leaves(self.after), leaves(after), strict=True):
             kept[:, node] = new.view(b, a, *new.shape[1:])
 
     def _once(self, node: int, key: Tensor, reached: Tensor, level: Tensor) -> Tensor:
-        """`reached` `[B, A]`, inf where a place was reached before at no more cost and by no more moves."""
+        """`reached` `[B, A]`, inf where a place was reached before at no more cost and in no more moves."""
         a = self.u.shape[1]
         old = slice(0, 1 + node * a)
         again = (key[:, :, None] == self.seen[:, None, old]) & (self.seen_cost[:, None, old] <= reached[:, :, None])
-        again &= self.seen_level[:, None, old] <= level[:, None, None] + 1
+        again &= self.seen_level[:, None, old] <= level[:, :, None]
         # of actions that lead to one place the cheapest, else by `u`
         cheaper, equal = reached[:, None] < reached[:, :, None], reached[:, None] == reached[:, :, None]
         twin = (key[:, :, None] == key[:, None]) & (cheaper | (equal & (self.u[:, None] > self.u[:, :, None])))
         reached = torch.where(again.any(-1) | twin.any(-1), torch.inf, reached)
         new = slice(1 + node * a, 1 + (node + 1) * a)
-        self.seen[:, new], self.seen_cost[:, new], self.seen_level[:, new] = key, reached, level[:, None] + 1
+        self.seen[:, new], self.seen_cost[:, new], self.seen_level[:, new] = key, reached, level
         return reached
 
     def backup(self, path: Tensor, new: Tensor) -> None:
@@ -159,22 +174,20 @@ class _Tree:
         self.next[self.rows, nodes] = self.child[self.rows, nodes, best]
 
     def plan(self) -> Plan:
-        """The cheapest way in the tree; of equal ones the most visited, then by `u`."""
-        way: list[Tensor] = []
-        node, arrives = torch.zeros_like(self.rows), self.arrived[:, None]
-        cost = torch.where(arrives, 0.0, self.total[:, 0].amin(-1, keepdim=True))
-        ended = arrives | cost.isinf()
-        while not way or not bool(ended.all()):
+        """The cheapest way in the tree; of equal ones one that arrives, else the most visited, then by `u`."""
+        cost = torch.where(self.arrived, 0.0, self.total[:, 0].amin(-1))[:, None]
+        reaches = self.arrived[:, None] | (cost.isfinite() & (self.arrival <= cost * (1 + TIE)))
+        ended, node, way = reaches | cost.isinf(), torch.zeros_like(self.rows), []
+        while not bool(ended.all()):
             total = self.total[self.rows, node][:, 0]
             alike = total <= total.amin(-1, keepdim=True) * (1 + TIE)
             action = torch.where(alike, self.visits[self.rows, node][:, 0] + self.u, -1.0).argmax(-1, keepdim=True)
             way.append(torch.where(ended, -1, action))
-            edge = (self.rows, node, action)
-            arrives = arrives | (~ended & self.goal[edge])
-            node = self.child[edge]
+            node = self.child[self.rows, node, action]
             ended = ended | (node == self.bin)
-        actions = torch.cat(way, 1)
-        return Plan(actions[:, 0], cost[:, 0], actions, arrives[:, 0], self.visits[:, 0].long())
+        hoped = F.pad(torch.cat([*way, -torch.ones_like(self.rows)], 1), (0, self.bin), value=-1)[:, : self.bin]
+        actions = torch.where(reaches, self.way, hoped)
+        return Plan(actions[:, 0], cost[:, 0], actions, reaches[:, 0], self.visits[:, 0].long())
 
 
 def _least_after(x: Tensor) -> Tensor:

@@ -105,7 +105,8 @@ def test_visits_and_costs_are_those_of_a_tree_searched_node_by_node(
     togo[torch.arange(3), goal] = 0
     model, u = graph_model(target, cost, togo), uniform(3, 3, seed=seed)
     here = torch.tensor([0, 1, 2])
-    found = mcts(model if keys else replace(model, key=None), root_of(here), u, simulations=simulations, depth=depth)
+    model = model if keys else replace(model, key=None)
+    found = mcts(model, root_of(here), u, simulations=simulations, depth=depth, settle=False)
     assert found.visits is not None
     for b in range(3):
         least, visits = by_hand(
@@ -118,12 +119,16 @@ def test_visits_and_costs_are_those_of_a_tree_searched_node_by_node(
 # --- all ways ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize(("settle", "simulations"), [(True, 120), (False, 60)])
+@settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, share=st.floats(0.05, 1))
-def test_with_time_enough_the_plan_is_the_shortest_path(seed: int, share: float) -> None:
+def test_with_time_enough_the_plan_is_the_shortest_path(
+    settle: bool, simulations: int, seed: int, share: float
+) -> None:
     target, cost, goal = random_graph(seed, rows=4, places=6)
     exact = distances(target, cost, goal)
-    found = mcts(graph_model(target, cost, share * exact), root_of(torch.arange(4)), uniform(4, 3), simulations=120)
+    model = graph_model(target, cost, share * exact)
+    found = mcts(model, root_of(torch.arange(4)), uniform(4, 3), simulations=simulations, settle=settle)
     for b in range(4):
         assert float(found.cost[b]) == pytest.approx(float(exact[b, b]), rel=1e-5)
         check_way(found, b, target, cost, b, goal)
@@ -156,6 +161,21 @@ def test_with_a_horizon_it_is_the_best_of_all_sequences(seed: int) -> None:
         least, first = exhaustive(target[b], cost[b], togo[b], b, 3)
         assert float(found.cost[b]) == pytest.approx(least, rel=1e-5)
         assert int(found.action[b]) in (first if 0 < least < INF else {-1})
+
+
+def test_settling_stops_when_the_way_is_sure() -> None:
+    """Exact estimates on a line: a look at each place on the way. An estimate too high hides a way, if it stops."""
+    target, cost = line(9)
+    exact = torch.arange(9.0).flip(0)[None]
+    at, u = root_of(torch.tensor([0])), uniform(1, 2)
+    for settle, looks in ((True, 7), (False, 64)):
+        found = mcts(graph_model(target, cost, exact), at, u, settle=settle)
+        assert found.visits is not None
+        assert found.cost.tolist() == [8] and int(found.visits.sum()) == looks
+    # two ways: straight at cost 5, round at cost 2, which seems to cost 10
+    two = torch.tensor([[[1, 2], [-1, -1], [1, -1]]])
+    hidden = graph_model(two, torch.tensor([[[5.0, 1], [1, 1], [1, 1]]]), torch.tensor([[3.0, 0, 9]]))
+    assert [mcts(hidden, at, u, settle=settle).cost.tolist() for settle in (True, False)] == [[5], [2]]
 
 
 @pytest.mark.parametrize("door", [0, 4])
@@ -206,7 +226,7 @@ def test_one_row_at_the_goal_or_lost_does_not_stop_the_others() -> None:
     togo = torch.tensor([[0.0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0], [INF] * 6])
     found = mcts(graph_model(target, cost, togo), root_of(torch.tensor([0, 1, 2])), uniform(3, 2))
     assert found.cost.tolist() == [0, 4, INF] and found.action.tolist() == [-1, 1, -1]
-    assert found.actions[1].tolist() == [1, 1, 1, 1]
+    assert found.actions[1].tolist() == [1, 1, 1, 1] + [-1] * 61
 
 
 def test_a_row_depends_on_no_other_and_on_nothing_else() -> None:
