@@ -197,10 +197,10 @@ def _forward(w: Mapping[str, Tensor], here: Tensor, goal: Tensor) -> tuple[Tenso
 
 def _sized(here: Tensor, goal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Codes at a root mean square of 1 (0 where not finite), and where both are finite."""
-    finite = here.isfinite().all(-1) & goal.isfinite().all(-1)
-    unit = math.sqrt(here.shape[-1])
-    here, goal = (unit * F.normalize(torch.where(finite[..., None], x, 0.0), dim=-1) for x in (here, goal))
-    return here, goal, finite
+    pair = torch.stack([here, goal])
+    finite = pair.isfinite().all(-1)
+    pair = F.normalize(torch.where(finite[..., None], pair, 0.0), dim=-1) * math.sqrt(here.shape[-1])
+    return pair[0], pair[1], finite.all(0)
 
 
 def _mean(x: Tensor, counts: Tensor) -> Tensor:
