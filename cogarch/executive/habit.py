@@ -1,6 +1,6 @@
 """Mode 1, the amortised controller, and the critic: what to do here to come there, and how far it is, without search.
 
-LeCun's mode 1 (2022, sections 3.1.1 and 4.8) is a goal-conditioned inverse dynamics `pi(a | here, goal)`, distilled
+LeCun's mode 1 (2022, sections 3.1.1 and 3.1.3) is a goal-conditioned inverse dynamics `pi(a | here, goal)`, distilled
 from routes that mode 2 planned; the critic estimates the cost to go. Both are heads of one small network, trained in
 rest. An agent's network is its own: its weights are state, one row an agent, moved by `learn` and never by a training.
 
