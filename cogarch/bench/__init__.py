@@ -25,6 +25,7 @@ BENCHES = {
     "cells": 3,  # shares of grid, band, border and place cells, by agent and by frequency module
     "sensory": 3,  # sensory codes: whose neighbours are neighbours in the world, and what a map in them predicts
     "jepa-health": 3,  # what a world model has learned, beside models made to fail
+    "navigation": 3,  # goes where it is sent: beside a dictionary of walked moves, chance and an oracle
     "jepa-speed": 1,  # training of a world model beside a plain autoencoder of its size, and what each code tells
     "bus": 1,  # the cost of the bus beside the same modules called by hand, and of play beside ticking
     "worlds": 1,  # steps a second of every world, beside MiniGrid in gymnasium's own vector environments

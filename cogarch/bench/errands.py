@@ -207,11 +207,39 @@ class AtRandom:
         return self.nothing
 
 
+@contextlib.contextmanager
+def opened(env: str, batch: int, options: Mapping[str, Any]) -> Iterator[World]:
+    """The scorer's worlds."""
+    with contextlib.closing(envs.make(env, batch, **options)) as world:
+        yield world
+
+
 def tables_of(env: str, options: Mapping[str, Any], seeds: Sequence[int]) -> list[Table]:
     """The scorer's: where each action leads from each node of these worlds."""
-    with contextlib.closing(envs.make(env, len(seeds), **options)) as world:
+    with opened(env, len(seeds), options) as world:
         world.reset(seed=list(seeds))
         return [world.table(row) for row in range(len(seeds))]
+
+
+def doors_on_the_way(env: str, options: Mapping[str, Any], known: Known, ticks: Ints) -> tuple[Ints, Ints]:
+    """Of errands to where it was at `ticks` those whose shortest way leads through a door that there is a way round,
+    and that door, an index of `world.doors`."""
+    kept, doors = [], []
+    with opened(env, 1, options) as world:
+        for t in ticks.tolist():
+            world.reset(seed=[known.seed])
+            table = world.table(0)
+            start, goal = _start(known, table), int(known.node[t])
+            nodes, _ = oracle.shortest_path(table, start, goal)
+            for door, ends in enumerate(world.doors(0).tolist()):  # type: ignore[attr-defined]
+                at = [i for i, node in enumerate(nodes.tolist()) if node in ends]
+                if len(at) == 2 and not {start, goal} & set(ends):
+                    world.close_door(0, door)  # type: ignore[attr-defined]
+                    if np.isfinite(oracle.distances(world.table(0), [start])[0, goal]):
+                        kept.append(t)
+                        doors.append(door)
+                    break
+    return np.array(kept, np.int64), np.array(doors, np.int64)
 
 
 LIMIT = 10
@@ -227,23 +255,24 @@ def _score(
     change: Callable[[World, int], None] | None,
 ) -> Sent:
     """`nodes`: where each agent is, `[K]`, from where it is sent."""
-    with contextlib.closing(envs.make(env, 1, **options)) as world:
-        world.reset(seed=[known.seed])
-        walked = {(int(a), int(b)) for a, b in itertools.pairwise([*known.node, _start(known, world.table(0))])}
+    k = len(ticks)
+    with opened(env, k, options) as world:
+        world.reset(seed=[known.seed] * k)
+        walked = set(zip(known.node.tolist(), [*known.node[1:].tolist(), _start(known, world.table(0))], strict=True))
         if change is not None:
-            change(world, 0)
-        table = world.table(0)
-    place = oracle.places(table)
+            for row in range(k):
+                change(world, row)
+        tables = [world.table(row) for row in range(k)]
+    place = oracle.places(tables[0])
     goal, now = place[known.node[ticks]], next(nodes)
-    best = np.array(
-        [oracle.distances_to(table, np.flatnonzero(place == g)).min(0)[n] for g, n in zip(goal, now, strict=True)]
-    )
-    came, steps, new = place[now] == goal, np.zeros(len(ticks), np.int64), np.zeros(len(ticks), np.int64)
+    best = oracle.distance(tables, now, [np.flatnonzero(place == g) for g in goal])
+    came, steps, new = place[now] == goal, np.zeros(k, np.int64), np.zeros(k, np.int64)
     for t in range(1, int(LIMIT * best.max()) + LIMIT + 1):
         before, now = now, next(nodes)
         going = ~came & (t <= LIMIT * best + LIMIT)
+        led = [a != b and (a, b) not in walked for a, b in zip(before.tolist(), now.tolist(), strict=True)]
         steps += going
-        new += going & np.array([a != b and (int(a), int(b)) not in walked for a, b in zip(before, now, strict=True)])
+        new += going & np.array(led)
         came |= going & (place[now] == goal)
         if came.all():
             break

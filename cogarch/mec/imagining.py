@@ -12,8 +12,7 @@ class Imaginable(Protocol):
     """A structural code that moves from any given code, for planners: `isinstance(module, Imaginable)`.
 
     Where a module's state holds more than `mec/g` tells (an LSTM's cell, a table of successors), it is imagined on a
-    clone of the bus instead. A module whose settings decide it sets `ahead` to None where it cannot. The conformance
-    suite holds `ahead` to what the module itself says next.
+    clone of the bus instead. The conformance suite holds `ahead` to what the module itself says next.
     """
 
     def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
@@ -21,5 +20,8 @@ class Imaginable(Protocol):
 
         g `[N, n_g]`, action `[N, 1]` int64 (-1: no move), motion `[N, 2]` in the unit of `env/motion`; a module reads
         of the two what it lives by. Nothing is kept or changed, and gradients pass.
+
+        Raises:
+            ValueError: the module's settings leave too little in a code to move it.
         """
         ...

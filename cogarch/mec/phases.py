@@ -51,8 +51,8 @@ def _step(g: Tensor, angles: Tensor, waves: Tensor, mix: Tensor) -> Tensor:
         change = (slope @ waves) * (rates > 0).unsqueeze(-2) / length.unsqueeze(-2)  # [..., D, C]
         change = change - (change @ u.unsqueeze(-1)) * u.unsqueeze(-2)  # unit length is kept
         square = change @ change.mT + _RIDGE * torch.eye(mix.shape[1], dtype=g.dtype, device=g.device)
-        inverse = torch.linalg.solve(square, change)  # [..., D, C]
-    step: Tensor = (inverse @ (g - u).unsqueeze(-1)).squeeze(-1)
+        inverse = torch.linalg.inv(square)
+    step: Tensor = (inverse @ (change @ (g - u).unsqueeze(-1))).squeeze(-1)
     return step.clamp(-0.5, 0.5)
 
 
@@ -78,7 +78,7 @@ def displacement(differ: Tensor, waves: Tensor, stages: int, reach: float) -> Te
     with torch.no_grad():
         length = found.norm(dim=-1)
         agree = (found @ waves.T - differ[:, None]).cos().mean(-1) - SHORTER * length / reach
-        best = torch.where(length <= reach, agree, agree - 2).argmax(-1)
+        best = torch.where(length <= 1.05 * reach, agree, agree - 2).argmax(-1)  # noise may lengthen it
     way: Tensor = found.gather(1, best[:, None, None].expand(-1, 1, 2))[:, 0]
     return way
 

@@ -27,7 +27,7 @@ from cogarch.world.jepa import Jepa
 
 CLAUSES = [
     "truth", "contracts", "seeded", "messages", "rows", "restart", "clone", "round trip", "tick = play", "gradients",
-    "device",
+    "ahead", "device",
 ]  # fmt: skip
 EGOCENTRIC = "turn, advance"
 
@@ -76,7 +76,11 @@ def test_our_modules_pass(cls: type[Module], settings: dict[str, Any], motion: s
     made.role = cls.role  # type: ignore[attr-defined]
     verdicts = check_module(made, example_contracts(motion))
     assert [v.clause for v in verdicts] == CLAUSES
-    assert [(v.clause, v.text) for v in verdicts if v.passed is not True and v.text != "no GPU here"] == []
+    assert [
+        (v.clause, v.text)
+        for v in verdicts
+        if v.passed is not True and v.text != "no GPU here" and "too few cells" not in v.text
+    ] == []
 
 
 # --- planted faults ---------------------------------------------------------------------------------------------------
@@ -266,6 +270,42 @@ class Breaks(Ticked):
         return super().move(state, x, u)
 
 
+class Ahead(Module):
+    """A code that can be imagined: it passes."""
+
+    role = "mec"
+
+    def steps(self) -> list[Step]:
+        return [Step("move", {"motion": "env/motion", "bump": "env/bump"}, {"mec/g": Signal((2,))}, state=True)]
+
+    def init(self, batch: int) -> State:
+        return {"g": torch.zeros(batch, 2)}
+
+    def move(self, state: State, motion: Tensor, bump: Tensor) -> tuple[Messages, State]:
+        g = 0.9 * state["g"] + motion * ~bump
+        return {"mec/g": g}, {"g": g}
+
+    def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        return 0.9 * g + motion
+
+
+class AheadOfAnother(Ahead):
+    def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        return g + motion
+
+
+class AheadMixesRows(Ahead):
+    """Right for the agents that live; their mean is not that of one alone."""
+
+    def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        return super().ahead(g, action, motion) * (1 if len(g) > 1 else 1.1)
+
+
+class AheadIsDouble(Ahead):
+    def ahead(self, g: Tensor, action: Tensor, motion: Tensor) -> Tensor:
+        return super().ahead(g, action, motion).double()
+
+
 FAULTS = [
     (RowsLeak, "rows", "differs where the other rows live otherwise, in 'mec/g' at tick 0"),
     (NotRestarted, "restart", "the rows that should be fresh are not, in 'mec/g' at tick 0"),
@@ -287,11 +327,14 @@ FAULTS = [
     (NotFinite, "contracts", "'mec/g' is not finite at tick 0"),
     (OneAgentOnly, "contracts", "'mec/g' at tick 0: declared float32 [24] for each of 4 agents, made torch"),
     (ReadsTheTruth, "truth", "move(x) reads 'env/place', which carries the truth"),
+    (AheadOfAnother, "ahead", "ahead() is not what the module says after that move, 'mec/g' at tick 1"),
+    (AheadMixesRows, "ahead", "ahead() mixes rows, 'mec/g' at tick 1"),
+    (AheadIsDouble, "ahead", "ahead() made torch.float64: a code is float32"),
     (Breaks, "contracts", "ArithmeticError: too much cogarch: at tick 0, in mec.move"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("cls", [Sound, Ticked])
+@pytest.mark.parametrize("cls", [Sound, Ticked, Ahead])
 def test_what_the_faults_are_planted_in_is_sound(cls: type[Module]) -> None:
     assert [v for v in check_module(cls) if v.passed is False] == []
 
