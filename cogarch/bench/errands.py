@@ -74,7 +74,7 @@ def explore(
     walked: list[set[tuple[int, int]]] = [set() for _ in range(batch)]
     past: list[tuple[Ints, Ints, Ints, NDArray[np.float64]]] = []
     with torch.no_grad(), contextlib.closing(closed(env, batch, options)) as world:
-        bus = agent.build(contracts(world), batch=batch, seed=seed)
+        bus = agent.ready(contracts(world))[0].build(contracts(world), batch=batch, seed=seed)
         for t, said in enumerate(itertools.islice(living(world, bus, _begin(seeds)), most)):
             atlas = bus.state["executive"]["atlas"]
             told = (said["executive/action"][:, 0], said["env/node"][:, 0], atlas["here"], atlas["position"])
@@ -138,7 +138,7 @@ def send(
     `change` is done to each row of the world before it is sent."""
     k = len(ticks)
     with torch.no_grad(), contextlib.closing(closed(env, k, options)) as world:
-        bus = agent.build(contracts(world), batch=k, seed=seed)
+        bus = agent.ready(contracts(world))[0].build(contracts(world), batch=k, seed=seed)
         many = {name: x if name == "clock" else x.expand(k, *x.shape[1:]).clone() for name, x in known.mind.items()}
         bus.load(many)
         executive: Any = bus.part("executive")

@@ -49,10 +49,12 @@ class Configurator(Module):
     that applies sets `executive/mode` and is its reason, `executive/reason`. In every mode it plans by value iteration
     over the atlas (Bellman 1957): to the nearest move never made, or to the goal. Moves never made join places, too,
     where they can be foreseen (`cogarch.executive.foresight`): the structural code is moved on, and the atlas asked
-    whether it knows the place; `infer = false` leaves only moves made before. A move that was refused is remembered and
-    not inferred again, from either side; how far inferred moves are to be trusted is learned from those tried. What
-    moves cost is composed of terms (`cogarch.executive.costs`), each a topic, by weights for each mode (`explore`,
-    `exploit`: changes to `costs.WEIGHTS`).
+    whether it knows the place; or the latent is imagined by the world model. `sure` (a cosine) and `unlike` (usual
+    errors of prediction) are how like the place's code must be; `infer = false` leaves only moves made before,
+    `walked = false` plans ways to goals by what is foreseen alone. A move that was refused is remembered and not
+    inferred again, from either side; how far inferred moves are to be trusted is learned from those tried. What moves
+    cost is composed of terms (`cogarch.executive.costs`), each a topic, by weights for each mode (`explore`, `exploit`:
+    changes to `costs.WEIGHTS`).
 
     With `recognise` > 0, so many nats of evidence, places are one that all that was sensed on the way says are one
     (`cogarch.executive.recognition`): for worlds that close on themselves, and whose places differ in what is sensed.
@@ -74,8 +76,9 @@ class Configurator(Module):
         *,
         goal: str = "",
         infer: bool = True,
+        walked: bool = True,
         sure: Share = 0.9,
-        unlike: PositiveFloat = 9.0,
+        unlike: PositiveFloat = 5.0,
         recognise: NonNegativeFloat = 0.0,
         places: PositiveInt = 1024,
         same: NonNegativeFloat = 1e-4,
@@ -98,7 +101,9 @@ class Configurator(Module):
         self.by_slot = {"hc/slot", "hc/stored"} <= topics.keys()
         self.places = topics["hc/slot"].values if self.by_slot else places
         self.infer, self.sure, self.unlike, self.same = infer, sure, unlike, same
-        self.recognise = recognise
+        self.recognise, self.walked = recognise, walked
+        if not (infer or walked):
+            raise ValueError("executive.infer and executive.walked are both false: there is nothing to plan with")
         if recognise and not infer:
             raise ValueError("executive.recognise goes by what is foreseen: set executive.infer = true, or leave it 0")
         self.surprising, self.wander, self.rest = surprising, wander, rest
@@ -150,7 +155,7 @@ class Configurator(Module):
             "mode": none,
             "rested": none.clone(),
             "expects": torch.full((batch,), _ANEW),  # the place that the last move should lead to
-            "guessed": torch.full((batch,), -1),  # it was inferred, with so many refusals beside it
+            "guessed": torch.full((batch,), -1),  # it was inferred, on these grounds
             "sought": none.clone(),  # how many places met the goal when the routes were planned
             "tried": torch.zeros(batch, len(costs.PRIOR), 2),  # inferred moves found open, and refused
         }
@@ -322,7 +327,14 @@ class Configurator(Module):
             rounds, egocentric = state["recognition"]["rounds"][stale], self.unit == "turn, advance"
             foreseen = recognition.round_the_world(rounds, part, foreseen, egocentric)
         made = routes.route(
-            part, foreseen, meets[stale], state["tried"][stale], u[stale], explore=self.explore, exploit=self.exploit
+            part,
+            foreseen,
+            meets[stale],
+            state["tried"][stale],
+            u[stale],
+            explore=self.explore,
+            exploit=self.exploit,
+            by_heart=self.walked,
         )
         plan = {name: x.clone() for name, x in state["plan"].items()}
         for name, x in made.items():
@@ -350,7 +362,7 @@ _TOLD = {"novelty": "hc/familiarity", "surprise": "world/surprise", "disagreemen
 
 
 def _trust(state: State, bump: Tensor) -> Tensor:
-    """Counts `[B, 3, 2]` of inferred moves found open and refused, with the last one."""
+    """Counts `[B, 4, 2]` of inferred moves found open and refused, with the last one."""
     guessed = state["guessed"]
     found = F.one_hot(guessed.clamp(min=0), len(costs.PRIOR))[..., None] * F.one_hot(bump.long(), 2)[:, None]
     tried: Tensor = state["tried"] + found * (guessed >= 0)[:, None, None]

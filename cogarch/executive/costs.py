@@ -21,9 +21,10 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
 """By mode; a negative weight is what is sought. What is not named weighs nothing."""
 LEAST = 0.05
 """What a move costs at least, however much there is to be had where it leads: no plan goes in circles."""
-PRIOR = ((4.0, 0.2), (1.0, 1.0), (0.5, 2.0))
-"""Moves that were inferred, with 0, 1, 2 or more neighbours from which the same was refused: how many were imagined to
-be found open, and refused, before any was tried. Walls go on."""
+PRIOR = ((4.0, 0.2), (1.0, 1.0), (0.5, 2.0), (8.0, 0.1))
+"""How many inferred moves are taken to have been found open, and refused, before any was tried: of those with 0, 1, 2
+or more neighbours from which the same was refused (walls go on), and of those that lead back over a move once made."""
+BACK = 3
 
 
 def weights(mode: str, changes: Mapping[str, float]) -> Tensor:
@@ -67,11 +68,21 @@ def refusals_beside(atlas: State, places: int) -> Tensor:
     there = target.clamp(min=0).flatten(1)[..., None].expand(-1, -1, actions)
     beside = refused.gather(1, there).view(*target.shape, actions)  # [B, S, way there, move]
     other = ~torch.eye(actions, dtype=torch.bool, device=target.device)
-    return (beside & (target >= 0)[..., None] & other).sum(2).clamp(max=len(PRIOR) - 1)
+    return (beside & (target >= 0)[..., None] & other).sum(2).clamp(max=BACK - 1)
+
+
+def grounds(atlas: State, target: Tensor) -> Tensor:
+    """Which of the kinds of `PRIOR` a move to `target` `[B, n, A]` is, were it inferred, `[B, n, A]`."""
+    n, actions = target.shape[1:]
+    there = target.clamp(min=0).flatten(1)[..., None].expand(-1, -1, actions)
+    own = torch.arange(n, device=target.device)[:, None, None]
+    came = (atlas["target"][:, :n].gather(1, there).view(*target.shape, actions) == own).any(-1)
+    return torch.where(came & (target >= 0), BACK, refusals_beside(atlas, n))
 
 
 def chance_open(tried: Tensor, beside: Tensor) -> Tensor:
-    """That an inferred move is open, by what came of those tried so far `[B, 3, 2]` (open, refused), as `beside`."""
+    """That an inferred move is open, by what came of those tried so far `[B, 4, 2]` (open, refused), as `beside`, its
+    `grounds`."""
     counts = tried + torch.tensor(PRIOR, device=tried.device)
     share = counts[..., 0] / counts.sum(-1)  # [B, 3]
     chance: Tensor = share.gather(1, beside.flatten(1)).view(beside.shape)

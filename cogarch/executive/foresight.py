@@ -40,7 +40,7 @@ def look(seen: State, atlas: State, part: Any, place: Tensor, news: Tensor, n: i
     from all of them in the rows of `news` `[B]`, in which an action was felt for the first time.
 
     A place is known where it is like what was imagined by `sure`: the cosine of structural codes; of latents minus how
-    much it would surprise."""
+    far they are from it (`Jepa.unlike`)."""
     rows = torch.arange(len(place), device=place.device)
     here, known = (rows, place), atlas["known"][:, :n]
     code = atlas["code"][here]
@@ -83,7 +83,7 @@ def _ahead(part: Any, code: Tensor, atlas: State) -> Tensor:
 
 def _like(part: Any, codes: Tensor, other: Tensor) -> Tensor:
     """`[B, k, m]` of codes `[B, k, n]` and others `[B, m, n]`."""
-    if hasattr(part, "surprise_of"):
-        unlike: Tensor = part.surprise_of(codes, other)
+    if hasattr(part, "unlike"):
+        unlike: Tensor = part.unlike(codes, other)
         return -unlike
     return F.normalize(codes, dim=-1) @ F.normalize(other, dim=-1).mT

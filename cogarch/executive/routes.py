@@ -16,7 +16,8 @@ TIES = 1e-4
 
 def init(batch: int, places: int) -> State:
     """No route: from each place `[B, S]` the action (`toward`, -1: none), where it `leads`, the cost `togo`, whether
-    the move is `untried`, and how many refusals there are `beside` it; `seeks` `[B]`: it is a route to the goal."""
+    the move is `untried`, and the grounds on which it is taken to be open (`beside`); `seeks` `[B]`: it is a route to
+    the goal."""
     return {
         "toward": torch.full((batch, places), -1),
         "leads": torch.full((batch, places), atlases.NOWHERE),
@@ -36,20 +37,25 @@ def route(
     *,
     explore: Tensor,
     exploit: Tensor,
+    by_heart: bool = True,
 ) -> State:
     """Routes `[B, n]` as `init` names them, over the places that are known and those moves that can be believed.
 
     `imagined` `[B, n, A]`: the place that each move should lead to, -1 where none is known there; `goal` `[B, n]` bool;
-    `tried` `[B, 3, 2]`: inferred moves found open and refused; `u` `[B, A]` in (0, 1); `explore` and `exploit`: the
-    weights `[k]` of costs. Where no way to a goal is known the route is to a move never made.
+    `tried` `[B, 4, 2]`: inferred moves found open and refused; `u` `[B, A]` in (0, 1); `explore` and `exploit`: the
+    weights `[k]` of costs; `by_heart`: moves once made lead where they led, else where they should. Where no way to a
+    goal is known the route is to a move never made.
     """
     n = goal.shape[1]
     walked, refused, taken = (atlas[name][:, :n] for name in ("target", "refused", "taken"))
     believed = atlases.inferred(atlas, imagined)
     target = torch.where(walked >= 0, walked, believed)
-    beside = costs.refusals_beside(atlas, n)
+    if not by_heart:
+        own = torch.arange(n, device=goal.device)[:, None]
+        target = torch.where(imagined == own, atlases.NOWHERE, imagined)
+    beside = costs.grounds(atlas, target)
     chance = costs.chance_open(tried, beside)
-    price = costs.of_moves(atlas, target, exploit, chance, walked < 0)
+    price = costs.of_moves(atlas, target, exploit, chance, (walked < 0) & by_heart)
     togo, q = value_iteration(target, price, goal)
     rows = torch.arange(len(goal), device=goal.device)
     seeks = goal.any(-1) & togo[rows, atlas["here"]].isfinite()

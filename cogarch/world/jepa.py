@@ -225,12 +225,11 @@ class Jepa(Module):
         without a memory, for which a latent says all."""
         return self.onward({}, z, action if self.moved_by == "action" else motion)[0]
 
-    def surprise_of(self, z_predicted: Tensor, z: Tensor) -> Tensor:
-        """How much each latent z `[..., m, d]` would surprise where z_predicted `[..., k, d]` was foreseen, as
-        `world/surprise` says it: `[..., k, m]`."""
-        # distances in a frame in which usual errors are alike in all directions
-        frame: Tensor = self.once("frame", lambda: torch.linalg.cholesky(self._precision()))
-        return torch.cdist(z_predicted @ frame, z @ frame).square() / self.size
+    def unlike(self, z_predicted: Tensor, z: Tensor) -> Tensor:
+        """How far each latent z `[..., m, d]` is from what was foreseen, z_predicted `[..., k, d]`: the squared
+        distance in units of the usual squared error, `[..., k, m]`. (That of `world/surprise`, in which rare directions
+        count most, tells places apart less well: errors in layouts never seen are rare ones, too.)"""
+        return torch.cdist(z_predicted, z).square() / self.usual.trace()
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
