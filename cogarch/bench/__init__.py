@@ -24,6 +24,7 @@ BENCHES = {
     "absence": 3,  # memory: accuracy against the time since the last visit
     "cells": 3,  # shares of grid, band, border and place cells, by agent and by frequency module
     "sensory": 3,  # sensory codes: whose neighbours are neighbours in the world, and what a map in them predicts
+    "two-levels": 3,  # regions of a half-walked map against its rooms, and what planning over their doors saves
     "jepa-health": 3,  # what a world model has learned, beside models made to fail
     "navigation": 3,  # goes where it is sent: beside a dictionary of walked moves, chance and an oracle
     "jepa-speed": 1,  # training of a world model beside a plain autoencoder of its size, and what each code tells

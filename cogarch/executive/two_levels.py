@@ -173,17 +173,22 @@ def cost_to_go(target: Tensor, cost: Tensor, end: Tensor) -> tuple[Tensor, Tenso
     graph, `[B, S, K]`: 0 at a goal and inf elsewhere, or what it costs to end there.
     """
     batch, slots, actions = target.shape
-    togo = end.reshape(batch, slots, -1)
-    to = target.clamp(min=0).view(batch, slots * actions, 1).expand(-1, -1, togo.shape[2])
+    done = end.reshape(batch, slots, -1).clone()
+    to = target.clamp(min=0).view(batch, slots * actions, 1).expand(-1, -1, done.shape[2])
     cost = cost.masked_fill(target < 0, INF).unsqueeze(3)
-    sweeps = torch.ones(batch, dtype=torch.int64, device=target.device)
-    while True:
-        after = togo.gather(1, to).view(batch, slots, actions, -1) + cost
+    sweeps = torch.zeros(batch, dtype=torch.int64, device=target.device)
+    rows, togo = torch.arange(batch, device=target.device), done
+    while len(rows):
+        after = togo.gather(1, to).view(len(rows), slots, actions, -1) + cost
         better = torch.minimum(togo, after.amin(2))
+        sweeps[rows] += 1
         changed = (better < togo).flatten(1).any(1)
-        if not bool(changed.any()):
-            return togo.view(end.shape), sweeps
-        togo, sweeps = better, sweeps + changed
+        if bool(changed.all()):
+            togo = better
+            continue
+        done[rows] = better  # some rows are settled: the others go on alone
+        rows, togo, to, cost = rows[changed], better[changed], to[changed], cost[changed]
+    return done.view(end.shape), sweeps
 
 
 def descend(target: Tensor, togo: Tensor, here: Tensor, cost: Tensor | None = None) -> Tensor:
