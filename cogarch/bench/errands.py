@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -107,6 +108,8 @@ class Sent:
     """`[K]`, of the shortest way."""
     new: Ints
     """`[K]`, of the steps that led on, how many had never been walked before."""
+    seconds: float
+    """A tick of all K, world included."""
 
     @property
     def spl(self) -> NDArray[np.float64]:
@@ -114,12 +117,14 @@ class Sent:
         return np.where(self.came, self.best / np.maximum(self.steps, self.best), 0.0)
 
 
-def targets(known: Known, table: Table, number: int, rng: np.random.Generator) -> Ints:
+def targets(known: Known, table: Table, number: int, rng: np.random.Generator, room: Ints | None = None) -> Ints:
     """Ticks `[K]` of the walk at which it was at so many different places, none of them where it will be sent from; of
-    each place the last one."""
-    place = oracle.places(table)[known.node]
-    last = {int(p): t for t, p in enumerate(place)}
-    last.pop(int(oracle.places(table)[_start(known, table)]), None)
+    each place the last one. With `room` `[N]`, the room of each node (-1: a door), places in other rooms alone."""
+    places, start = oracle.places(table), _start(known, table)
+    last = {int(p): t for t, p in enumerate(places[known.node])}
+    last.pop(int(places[start]), None)
+    if room is not None:
+        last = {p: t for p, t in last.items() if room[p] not in (-1, room[start])}
     ticks = np.array(sorted(last.values()))
     return np.sort(rng.choice(ticks, min(number, len(ticks)), replace=False))
 
@@ -267,6 +272,7 @@ def _score(
     goal, now = place[known.node[ticks]], next(nodes)
     best = oracle.distance(tables, now, [np.flatnonzero(place == g) for g in goal])
     came, steps, new = place[now] == goal, np.zeros(k, np.int64), np.zeros(k, np.int64)
+    began, t = time.perf_counter(), 0
     for t in range(1, int(LIMIT * best.max()) + LIMIT + 1):
         before, now = now, next(nodes)
         going = ~came & (t <= LIMIT * best + LIMIT)
@@ -276,7 +282,7 @@ def _score(
         came |= going & (place[now] == goal)
         if came.all():
             break
-    return Sent(came, steps, best, new)
+    return Sent(came, steps, best, new, (time.perf_counter() - began) / max(t, 1))
 
 
 def _start(known: Known, table: Table) -> int:

@@ -61,9 +61,10 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
         raise ValueError("bench navigation names its own worlds")
     rows = []
     number = 2 if quick else WORLDS
-    for task, places in (("return", PLACES), ("detour", PLACES[3:5]), ("explore", PLACES)):
+    tasks = (("return", PLACES), ("detour", PLACES[3:5]), ("explore", PLACES), ("latent", (LATENT,)))
+    for task, places in tasks:
         for place in places:
-            for name, agent in _agents().items():
+            for name, agent in _agents(task).items():
                 if only not in f"{task} {name} {place.name}":
                     continue
                 found = []
@@ -78,12 +79,17 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     return rows
 
 
-def _agents() -> dict[str, Agent]:
+def _agents(task: str) -> dict[str, Agent]:
+    if task == "latent":
+        dreamer = agents.load("dreamer")
+        return {
+            "dreamer": dreamer,
+            "dreamer, imagination alone": dreamer.change("executive", walked=False),
+            "dreamer, untrained": dreamer.model_copy(update={"trained": None}).change("executive", walked=False),
+        }
     navigator = agents.load("navigator")
-    return {
-        "navigator": navigator,
-        "navigator, infers nothing": navigator.change("executive", infer=False, recognise=0.0),
-    }
+    walks = navigator.change("executive", infer=False, recognise=0.0)
+    return {"navigator": navigator, "navigator, infers nothing": walks}
 
 
 def _said(row: Row) -> str:
@@ -185,6 +191,42 @@ def _explore(agent: Agent, place: Place, seeds: range, seed: int) -> list[Row]:
     return [row | {"oracle_steps": float((0.95 * edges).mean())}]
 
 
+LATENT = Place("two rooms 9x9", "cogarch/TwoRooms-v0", {"view": "map", "objects": 1, "layouts": "held_out"}, COMPASS)
+LAYOUTS, ACROSS = 21, 60
+
+
+def _latent(agent: Agent, place: Place, seeds: range, seed: int) -> list[Row]:
+    """Across the door, by what a world model imagines from the latents that are remembered; one layout, and others."""
+    seeds = range(seeds.start, seeds.start + (LAYOUTS if len(seeds) == WORLDS else 2))
+    known = errands.explore(agent, place.env, place.options, seeds, (0.95,), MOST, seed=seed)[0.95]
+    tables = errands.tables_of(place.env, place.options, seeds)
+    with errands.opened(place.env, len(seeds), place.options) as world:
+        world.reset(seed=list(seeds))
+        rooms = [world.rooms(row) for row in range(len(seeds))]  # type: ignore[attr-defined]
+    own: list[Sent] = []
+    random: list[Sent] = []
+    for one, table, room in zip(known, tables, rooms, strict=True):
+        ticks = errands.targets(one, table, ERRANDS if own else ACROSS, np.random.default_rng(seed), room)
+        own.append(errands.send(agent, place.env, place.options, one, ticks, seed=seed))
+        random.append(errands.send_by(AtRandom, place.env, place.options, one, ticks))
+    alone = errands.send(agent, place.env, place.options, known[0], ticks[:1], seed=seed)
+    rows = []
+    for layouts, some, chance in (("one", own[:1], random[:1]), (f"{len(seeds)} random", own, random)):
+        rows.append(
+            {
+                "layouts": layouts,
+                "errands": sum(len(s.came) for s in some),
+                "success": _mean([s.came for s in some]),
+                "spl": _mean([s.spl for s in some]),
+                "random": _mean([s.spl for s in chance]),
+                "goal_met": _mean([s.best == 0 for s in some]),
+                "oracle": 1.0,
+                "ms_a_decision": 1000 * alone.seconds,
+            }
+        )
+    return rows
+
+
 def _done(known: list[Known]) -> NDArray[np.bool_]:
     return np.array([one.share >= 0.95 for one in known])
 
@@ -197,4 +239,5 @@ _TASKS: dict[str, Callable[[Agent, Place, range, int], list[Row]]] = {
     "return": _return,
     "detour": _detour,
     "explore": _explore,
+    "latent": _latent,
 }
