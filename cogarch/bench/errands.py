@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 import envs
 from cogarch.config import Agent
+from cogarch.executive.configurator import MODES
 from cogarch.executive.goals import Goal
 from cogarch.run import contracts, living
 from envs import World, oracle
@@ -35,6 +37,9 @@ def closed(env: str, batch: int, options: Mapping[str, Any]) -> World:
 
     world.table = world.graph = refuse  # type: ignore[method-assign]
     return world
+
+
+ALL = math.inf
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ def explore(
     seed: int = 0,
 ) -> dict[float, list[Known]]:
     """What agents know of their worlds (`seeds`, one each) when they have walked each of `shares` of the edges, by
-    their own way of exploring in at most `most` ticks. Who does not come so far is left with what it then knows."""
+    their own way of exploring in at most `most` ticks; `ALL`: when nothing is left to explore, walls included. Who does
+    not come so far is left with what it then knows."""
     batch = len(seeds)
     tables = tables_of(env, options, seeds)
     total = np.array([(table.target >= 0).sum() for table in tables])
@@ -85,8 +91,10 @@ def explore(
                     if tables[row].target[before, action] == now:
                         walked[row].add((int(before), int(action)))
             share = np.array([len(edges) for edges in walked]) / total
+            resting = said["executive/mode"][:, 0].numpy() == MODES.index("rest")
             for wanted, rows in found.items():
-                for row in np.flatnonzero((share >= wanted) | (t == most - 1)).tolist():
+                enough = resting if wanted == ALL else share >= wanted
+                for row in np.flatnonzero(enough | (t == most - 1)).tolist():
                     if row not in rows:
                         mind = {k: x if k == "clock" else x[row : row + 1].clone() for k, x in bus.dump().items()}
                         actions, nodes, places, at = (np.stack(x)[:, row] for x in zip(*past, strict=True))

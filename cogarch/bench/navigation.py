@@ -49,8 +49,9 @@ SHARES = (0.5, 0.9)
 def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console, only: str = "") -> list[Row]:
     """Rows `agent env task success spl random walked_only oracle ...`.
 
-    *return*: sent to places that it was at, when it had walked half, or 0.9, of the edges. *detour*: the same when it
-    had walked all, and a door on the shortest way is then closed. *explore*: steps until 0.95 of the edges are walked.
+    *return*: sent to places that it was at, when it had walked half, or 0.9, of the edges. *detour*: the same when
+    nothing was left to explore, and a door on the shortest way is then closed; the oracle knows all but that, and
+    learns it on bumping. *explore*: steps until 0.95 of the edges are walked. *latent*: across a door, by a world model.
     `spl`: success weighted by path length (Anderson et al. 2018), of the agent and of `random` moves; of a dictionary
     of the moves that were made (`walked_only`, and `walked_back`, which knows each move's reverse, too); of an agent
     that stays (`goal_met`), and of the shortest way (`oracle`). `never_walked`: the share of its steps that it had
@@ -137,7 +138,7 @@ def _walkers(place: Place) -> dict[str, Callable[[int], Any]]:
 
 def _detour(agent: Agent, place: Place, seeds: range, seed: int) -> list[Row]:
     """A door on the shortest way is closed; beside an oracle that knows all but that, and learns it on bumping."""
-    known = errands.explore(agent, place.env, place.options, seeds, (1.0,), MOST, seed=seed)[1.0]
+    known = errands.explore(agent, place.env, place.options, seeds, (errands.ALL,), MOST, seed=seed)[errands.ALL]
     tables = errands.tables_of(place.env, place.options, seeds)
     own, learned, random = [], [], []
     for one, table in zip(known, tables, strict=True):
