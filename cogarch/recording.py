@@ -243,7 +243,8 @@ def _create(
             compressors=BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
             dimension_names=("tick", "agent", *(f"{name}.{i}" for i in range(len(signal.shape)))),
             attributes={"topic": topic, "cells": signal.cells, "unit": signal.unit}
-            | ({"modules": list(signal.modules)} if signal.modules else {}),
+            | ({"modules": list(signal.modules)} if signal.modules else {})
+            | ({"names": list(signal.names)} if signal.names else {}),
         )
     count = group.create_array(
         "committed", shape=(), dtype="int64", compressors=None, config={"write_empty_chunks": True}

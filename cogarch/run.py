@@ -208,7 +208,9 @@ def run(
         ):
             bar = progress.add_task(f"{agent.name} in {env}", total=steps * episodes)
             lives = living(world, bus, begins, ending=tell)
+            minded = _Minded(signals, console)
             for t, lived in enumerate(itertools.islice(lives, steps * episodes)):
+                minded.tell(t, lived)
                 recording.append({topic: lived[topic] for topic in signals})
                 if t % 64 == 0:
                     progress.update(bar, completed=t)
@@ -231,6 +233,32 @@ def tell_notices(bus: Bus, told: set[str], console: Console, t: int) -> None:
         if role not in told and (notice := bus.part(role).notice(bus.state[role])):
             told.add(role)
             console.print(Text.assemble((f"{role} by tick {t}: ", "yellow"), notice), soft_wrap=True)
+
+
+class _Minded:
+    """Tells when the first agent changes its mode, and why, where its executive says so by name."""
+
+    MOST = 40
+
+    def __init__(self, signals: Mapping[str, Signal], console: Console) -> None:
+        self.named = {topic: signals[topic].names for topic in _MODE if topic in signals and signals[topic].names}
+        self.console, self.before, self.changes = console, "", 0
+
+    def tell(self, t: int, said: Messages) -> None:
+        if "executive/mode" not in self.named:
+            return
+        now = {topic: names[int(said[topic][0, 0])] for topic, names in self.named.items()}
+        mode, why = now["executive/mode"], now.get("executive/reason", "")
+        if mode == self.before:
+            return
+        self.before, self.changes = mode, self.changes + 1
+        if self.changes <= self.MOST:
+            self.console.print(Text.assemble(f"tick {t:>5} ", (f"{mode:<8}", "bold"), f" {why}"), soft_wrap=True)
+        elif self.changes == self.MOST + 1:
+            self.console.print("... and so on: all of it is in the recording, executive.mode and executive.reason")
+
+
+_MODE = ("executive/mode", "executive/reason")
 
 
 def _progress(console: Console) -> Progress:

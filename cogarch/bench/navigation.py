@@ -51,7 +51,8 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
 
     *return*: sent to places that it was at, when it had walked half, or 0.9, of the edges. *detour*: the same when
     nothing was left to explore, and a door on the shortest way is then closed; the oracle knows all but that, and
-    learns it on bumping. *explore*: steps until 0.95 of the edges are walked. *latent*: across a door, by a world model.
+    learns it on bumping. *explore*: steps until 0.95 of the edges are walked. *latent*: across a door, by what a world
+    model imagines.
     `spl`: success weighted by path length (Anderson et al. 2018), of the agent and of `random` moves; of a dictionary
     of the moves that were made (`walked_only`, and `walked_back`, which knows each move's reverse, too); of an agent
     that stays (`goal_met`), and of the shortest way (`oracle`). `never_walked`: the share of its steps that it had
