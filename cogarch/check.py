@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -155,7 +156,8 @@ class _Suite:
                             f"{topic!r} at tick {t}: declared {signal} for each of {batch} agents, "
                             f"made {x.dtype} {list(x.shape)}"
                         )
-                    if not bool(x.isfinite().all()):
+                    told = x.isfinite() | x.isnan() if math.isnan(signal.fill) else x.isfinite()  # NaN: nothing
+                    if not bool(told.all()):
                         raise _Failed(f"{topic!r} is not finite at tick {t} on ordinary messages")
 
     def seeded(self) -> None:
@@ -184,7 +186,7 @@ class _Suite:
                 for kind, kept in (("reads", heard), ("wrote", said)):
                     for messages, was in kept:
                         for topic, x in messages.items():
-                            if not torch.equal(x, was[topic]):
+                            if _differ([{topic: x}], [{topic: was[topic]}], 0.0):
                                 raise _Failed(
                                     f"at tick {t} a message on {topic!r} that the module {kind} was changed in place; "
                                     "other modules read it too: make a new tensor"
@@ -417,7 +419,8 @@ def _differ(a: list[Messages], b: list[Messages], tolerance: float) -> str:
             p, q = x[topic].double(), y[topic].double()
             if p.shape != q.shape:
                 return f"{topic!r} at tick {t}: shape {list(p.shape)} against {list(q.shape)}"
-            gap = (p - q).abs() - tolerance * (1 + p.abs())
+            same = (p == q) | (p.isnan() & q.isnan())  # infinities and "nothing" (NaN), too
+            gap = torch.where(same, 0.0, (p - q).abs() - tolerance * (1 + p.abs()))
             if p.numel() and not bool((gap <= 0).all()):
                 return f"{topic!r} at tick {t} (by {float((p - q).abs().max()):.2g})"
     return ""
