@@ -94,10 +94,7 @@ def visit(
     `[B]`, which was refused where `bump` `[B]` is true."""
     rows = torch.arange(len(place), device=place.device)
     here = (rows, place)
-    over = new & atlas["known"][here]
-    if bool(over.any()):  # who led to the place that is given up, leads nowhere known
-        forget = over[:, None, None] & (atlas["target"] == place[:, None, None])
-        atlas = atlas | {"target": torch.where(forget, NOWHERE, atlas["target"])}
+    atlas = forget(atlas, place, new & atlas["known"][here])
     blank: State = {"target": NOWHERE, "refused": False, "taken": 0, "paid": -torch.inf}
     for name, nothing in blank.items():
         kept = atlas[name][here]
@@ -126,6 +123,19 @@ def visit(
     }
 
 
+def forget(atlas: State, place: Tensor, rows: Tensor) -> State:
+    """The atlas without the place `[B]`, where `rows` `[B]`: what led there leads nowhere known."""
+    if not bool(rows.any()):
+        return atlas
+    leads = rows[:, None, None] & (atlas["target"] == place[:, None, None])
+    own = torch.arange(atlas["known"].shape[1], device=place.device)
+    return atlas | {
+        "target": torch.where(leads, NOWHERE, atlas["target"]),
+        "known": atlas["known"] & ~(rows[:, None] & (own == place[:, None])),
+        "here": torch.where(rows & (atlas["here"] == place), NOWHERE, atlas["here"]),
+    }
+
+
 def merge(atlas: State, gone: Tensor, kept: Tensor, rows: Tensor) -> State:
     """The place `gone` `[B]` is found to be `kept` `[B]`, where `rows` `[B]`: what was known of either is known of
     it."""
@@ -135,24 +145,41 @@ def merge(atlas: State, gone: Tensor, kept: Tensor, rows: Tensor) -> State:
     target = atlas["target"].index_put((each, kept), torch.where(tells, *known["target"]))
     refused = atlas["refused"].index_put((each, kept), torch.where(tells, *known["refused"]))
     taken = known["taken"][1] + known["taken"][0] * rows[:, None]
+    paid = atlas["paid"][each, kept]
+    paid = torch.where(rows, torch.maximum(paid, atlas["paid"][each, gone]), paid)
     leads = rows[:, None, None] & (target == gone[:, None, None])
     own = torch.arange(target.shape[1], device=gone.device)
     return atlas | {
         "target": torch.where(leads, kept[:, None, None], target),
         "refused": refused,
         "taken": atlas["taken"].index_put((each, kept), taken),
+        "paid": atlas["paid"].index_put((each, kept), paid),
         "known": atlas["known"] & ~(rows[:, None] & (own == gone[:, None])),
         "here": torch.where(rows & (atlas["here"] == gone), kept, atlas["here"]),
     }
 
 
 def inferred(atlas: State, imagined: Tensor) -> Tensor:
-    """Of the places `imagined` `[B, S, A]` that moves should lead to, those that may be believed, elsewhere -1: of
-    moves never taken, but for those between two places of which one has refused the way to the other."""
+    """Of the places `imagined` `[B, S, A]` that moves should lead to, those that may be believed, elsewhere -1: known
+    ones, of moves never taken, but for those between two places of which one has refused the way to the other."""
     target, refused = atlas["target"][:, : imagined.shape[1]], atlas["refused"][:, : imagined.shape[1]]
     own = torch.arange(imagined.shape[1], device=imagined.device)[:, None]
-    there = imagined.clamp(min=0).flatten(1)[..., None].expand(-1, -1, imagined.shape[-1])  # [B, S A, A]
+    there = imagined.clamp(min=0).flatten(1)  # [B, S A]
+    known = atlas["known"].gather(1, there).view_as(imagined)
+    there = there[..., None].expand(-1, -1, imagined.shape[-1])  # [B, S A, A]
     back = imagined.gather(1, there).view(*imagined.shape, -1)  # [B, S, A, A]: where moves from there should lead
     shut = (back == own[..., None]) & refused.gather(1, there).view_as(back)
-    believed = (imagined >= 0) & (imagined != own) & (target < 0) & ~refused & ~shut.any(-1)
+    believed = (imagined >= 0) & known & (imagined != own) & (target < 0) & ~refused & ~shut.any(-1)
     return torch.where(believed, imagined, NOWHERE)
+
+
+def reachable(atlas: State, places: int) -> Tensor:
+    """To which of the first `places` places moves that were made lead from where the agent is, `[B, places]` bool."""
+    here, target = atlas["here"][:, None], atlas["target"][:, :places]
+    found: Tensor = torch.arange(places, device=here.device) == here
+    while True:
+        there = torch.where(found[..., None] & (target >= 0), target, here[..., None]).flatten(1)
+        further = found.scatter(1, there, True)
+        if torch.equal(further, found):
+            return found
+        found = further

@@ -154,6 +154,7 @@ class Configurator(Module):
             "plan": routes.init(batch, self.places),
             "mode": none,
             "rested": none.clone(),
+            "wanders": ~every,  # it gave itself its goal
             "expects": torch.full((batch,), _ANEW),  # the place that the last move should lead to
             "guessed": torch.full((batch,), -1),  # it was inferred, on these grounds
             "sought": none.clone(),  # how many places met the goal when the routes were planned
@@ -165,7 +166,11 @@ class Configurator(Module):
         rows = torch.ones_like(state["mode"], dtype=torch.bool) if rows is None else rows
         goal = Goal.parse(goal) if isinstance(goal, str) else goal
         aimed = goals.aim(state["goals"], goal, rows, self.seen, self.places)
-        return state | {"goals": aimed, "expects": torch.where(rows, _ANEW, state["expects"])}
+        return state | {
+            "goals": self._as_recognised(aimed, state["recognition"]),
+            "expects": torch.where(rows, _ANEW, state["expects"]),
+            "wanders": state["wanders"] & ~rows,
+        }
 
     # --- the step -----------------------------------------------------------------------------------------------------
 
@@ -194,11 +199,24 @@ class Configurator(Module):
         else:
             place, new = slot[:, 0], stored[:, 0]
         if self.recognise:
-            state, atlas, code, place, new = self._recognise(
-                state, atlas, code, place, new, observation, action, bump, start
+            known, atlas, foreseen, place, new, code = recognition.recognise(
+                state["recognition"],
+                atlas,
+                state["foreseen"],
+                code,
+                place,
+                new,
+                observation,
+                action=action,
+                bump=bump,
+                start=start,
+                nats=self.recognise,
             )
+            state = state | {"recognition": known, "foreseen": foreseen}
+            state = state | {"goals": self._as_recognised(state["goals"], known)}
         rows = torch.arange(len(place), device=place.device)
-        felt = self._feel(atlas, place, new, action, bump, told)
+        new = new | ~atlas["known"][rows, place]
+        felt = costs.feel(atlas, place, new, action, bump, told)
         atlas = atlases.visit(
             atlas,
             place,
@@ -232,6 +250,9 @@ class Configurator(Module):
         plan = state["plan"]
         toward, togo, untried = (plan[name][rows, place] for name in ("toward", "togo", "untried"))
         seeks = asked & plan["seeks"]
+        if bool((lost := state["wanders"] & ~seeks).any()):
+            state = self.aim(state, None, lost)  # what it gave itself it gives up
+            asked = asked & ~lost
         was_going = seeks & (state["mode"] != MODES.index("explore"))
         applies = {
             "the goal is reached": reached,
@@ -270,50 +291,6 @@ class Configurator(Module):
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
-    def _recognise(
-        self,
-        state: State,
-        atlas: State,
-        code: Tensor,
-        slot: Tensor,
-        stored: Tensor,
-        observation: Tensor,
-        action: Tensor,
-        bump: Tensor,
-        start: Tensor,
-    ) -> tuple[State, State, Tensor, Tensor, Tensor]:
-        """Which place this is, for all that was sensed on the way here; and the code by which it is to be known: where
-        path integration has lost its frame, that which was foreseen."""
-        rows = torch.arange(len(slot), device=slot.device)
-        known, foreseen = state["recognition"], state["foreseen"]
-        evidence = recognition.follow(known, atlas, foreseen["place"], observation, action, bump, start)
-        known, atlas, place, new = recognition.resolve(known, atlas, evidence, slot, stored, self.recognise)
-        if not torch.equal(known["same"], state["recognition"]["same"]):  # what leads to a place leads to what it is
-            same = known["same"][rows[:, None], foreseen["place"].clamp(min=0).flatten(1)].view_as(foreseen["place"])
-            foreseen = foreseen | {"place": torch.where(foreseen["place"] >= 0, same, atlases.NOWHERE)}
-            state = state | {"foreseen": foreseen}
-        edge = (rows, atlas["here"].clamp(min=0), action.clamp(min=0))
-        lost = known["lost"] & ~start
-        foretold = torch.where((new & lost & ~bump)[:, None], foreseen["codes"][edge], code)
-        code = torch.where(new[:, None], foretold, atlas["code"][rows, place])
-        adopted = known["adopted"].index_put((rows, place), torch.where(new, lost, known["adopted"][rows, place]))
-        known = known | {"adopted": adopted, "lost": torch.where(new, lost, (slot != place) | adopted[rows, place])}
-        return state | {"recognition": known}, atlas, code, place, new
-
-    def _feel(self, atlas: State, place: Tensor, new: Tensor, action: Tensor, bump: Tensor, told: Messages) -> Tensor:
-        """The terms of costs `[B, k]` at this moment."""
-        rows = torch.arange(len(place), device=place.device)
-        never = torch.where(new[:, None], True, (atlas["taken"][rows, place] == 0) & ~atlas["refused"][rows, place])
-        terms = {
-            "novelty": (-told["novelty"][:, 0]).clamp(min=0) if "novelty" in told else new.float(),
-            "surprise": told["surprise"][:, 0] if "surprise" in told else torch.zeros_like(new, dtype=torch.float32),
-            "disagreement": told["disagreement"][:, 0] if "disagreement" in told else torch.zeros(len(new)),
-            "coverage": never.float().mean(-1),
-            "effort": (action >= 0).float(),
-            "collision": bump.float(),
-        }
-        return torch.stack([terms[term] for term in costs.TERMS], -1)
-
     def _plan(self, state: State, stale: Tensor, meets: Tensor, u: Tensor) -> State:
         """Routes anew where `stale` `[B]`."""
         n = meets.shape[1]
@@ -341,23 +318,32 @@ class Configurator(Module):
             (plan[name] if x.dim() < 2 else plan[name][:, :n])[stale] = x
         return state | {"plan": plan, "sought": torch.where(stale, meets.sum(-1), state["sought"])}
 
+    def _as_recognised(self, aims: State, known: State) -> State:
+        """The goals, those that are places as they are known now."""
+        if not self.recognise:
+            return aims
+        number = known["same"].gather(1, aims["number"].clamp(max=self.places - 1)[:, None])[:, 0]
+        return aims | {"number": torch.where(aims["by"] == goals.BY["node"], number, aims["number"])}
+
     def _rest(self, state: State, mode: Tensor) -> State:
-        """Rests; and with `wander`, who has rested goes where it has not been for longest."""
+        """Rests; and with `wander`, who has rested goes where it can and has not been for longest."""
         resting = mode == MODES.index("rest")
         rested = torch.where(resting, state["rested"] + 1, 0)
         up = resting & (rested > self.rest)
         if self.wander and bool(up.any()):
-            atlas, by = state["atlas"], 1 + goals.KINDS.index("node")
-            oldest = torch.where(atlas["known"], atlas["last"], 1 << 62).argmin(-1)
+            atlas = state["atlas"]
+            there = atlases.reachable(atlas, atlases.used(atlas))
+            oldest = torch.where(there, atlas["last"][:, : there.shape[1]], _LATE).argmin(-1)
             own = state["goals"] | {
-                "by": torch.where(up, by, state["goals"]["by"]),
+                "by": torch.where(up, goals.BY["node"], state["goals"]["by"]),
                 "number": torch.where(up, oldest, state["goals"]["number"]),
             }
-            state = state | {"goals": own}
+            state = state | {"goals": own, "wanders": state["wanders"] | up}
         return state | {"rested": rested}
 
 
 _ANEW = -2  # no place: the next tick plans anew
+_LATE = 1 << 62
 _TOLD = {"novelty": "hc/familiarity", "surprise": "world/surprise", "disagreement": "world/disagreement"}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from cogarch.module import State
+from cogarch.module import Messages, State
 from cogarch.wiring import nearest
 
 TERMS = ("novelty", "surprise", "disagreement", "coverage", "effort", "collision")
@@ -32,6 +33,8 @@ def weights(mode: str, changes: Mapping[str, float]) -> Tensor:
     for term in changes:
         if term not in TERMS:
             raise ValueError(f"executive.{mode} weighs {term!r}, which is no cost; {nearest(term, TERMS)}")
+        if not math.isfinite(changes[term]):
+            raise ValueError(f"executive.{mode} weighs {term} by {changes[term]}: give a finite number")
     all_ = {**WEIGHTS[mode], **changes}
     if all_["effort"] <= 0:
         raise ValueError(
@@ -44,6 +47,19 @@ def weights(mode: str, changes: Mapping[str, float]) -> Tensor:
             "the walls that it is to avoid; give 0 or more"
         )
     return torch.tensor([float(all_.get(term, 0.0)) for term in TERMS])
+
+
+def feel(atlas: State, place: Tensor, new: Tensor, action: Tensor, bump: Tensor, told: Messages) -> Tensor:
+    """The terms `[B, k]` at this moment, at `place` `[B]` after `action` `[B]`; `told` `[B, 1]`: what other modules say
+    of novelty (as familiarity), surprise and disagreement."""
+    rows = torch.arange(len(place), device=place.device)
+    never = new[:, None] | ((atlas["taken"][rows, place] == 0) & ~atlas["refused"][rows, place])
+    terms = {term: x[:, 0] for term, x in told.items()}
+    if "novelty" in terms:
+        terms["novelty"] = (-terms["novelty"]).clamp(min=0)
+    nothing = {"novelty": new.float(), "surprise": torch.zeros_like(bump), "disagreement": torch.zeros_like(bump)}
+    terms = nothing | terms | {"coverage": never.float().mean(-1), "effort": action >= 0, "collision": bump}
+    return torch.stack([terms[term].float() for term in TERMS], -1)
 
 
 def of_moves(atlas: State, target: Tensor, weight: Tensor, open_: Tensor, untried: Tensor) -> Tensor:

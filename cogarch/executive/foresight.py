@@ -62,7 +62,8 @@ def look(seen: State, atlas: State, part: Any, place: Tensor, news: Tensor, n: i
     for row in news.nonzero()[:, 0].tolist():  # seldom: as often as there are actions
         own = {name: atlas[name][row : row + 1] for name in ("effect", "code", "known")}
         codes = _ahead(part, own["code"][:, :n], own)
-        like, where = _like(part, codes.flatten(1, 2), own["code"][:, :n]).max(-1)
+        like = _like(part, codes.flatten(1, 2), own["code"][:, :n])
+        like, where = torch.where(own["known"][:, None, :n], like, -torch.inf).max(-1)
         fits = (like >= sure).view(n, -1)
         all_["codes"][row, :n] = codes[0]
         all_["like"][row, :n] = like.view(n, -1)

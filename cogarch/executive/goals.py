@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import torch
@@ -14,6 +15,8 @@ from cogarch.wiring import nearest
 
 Kind = Literal["observation", "place", "node", "object", "reward"]
 KINDS: tuple[str, ...] = get_args(Kind)
+BY = {kind: 1 + i for i, kind in enumerate(KINDS)}
+"""What `by` is for a goal of each kind."""
 NEAR = 0.5
 """Of the world's unit: a place goal is where the body remembers to have been no further from it."""
 ALIKE = 1e-3
@@ -68,20 +71,13 @@ def aim(goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int
         return goals | {"by": torch.where(rows, 0, goals["by"])}
     if goal.kind not in KINDS:
         raise ValueError(f"no goal is a {goal.kind!r}; {nearest(goal.kind, KINDS)}")
-    by = 1 + KINDS.index(goal.kind)
-    goals = goals | {"by": torch.where(rows, by, goals["by"])}
+    goals = goals | {"by": torch.where(rows, BY[goal.kind], goals["by"])}
     if goal.kind == "observation":
-        sought = torch.as_tensor(goal.value).to(seen.dtype)
-        if sought.numel() == 1 and seen.shape == (1,):
-            sought = sought.reshape(1)
-        if tuple(sought.shape) != seen.shape:
-            raise ValueError(f"the goal was sensed as {list(sought.shape)}, this world is sensed as {seen}")
-        if seen.dtype.is_floating_point and not bool(sought.isfinite().all()):
-            raise ValueError("the observation sought holds numbers that are not finite")
+        sought = _sensed(goal.value, seen).to(rows.device)
         put = rows.view(-1, *[1] * sought.dim())
         return goals | {"observation": torch.where(put, sought, goals["observation"])}
     if goal.kind == "place":
-        place = torch.as_tensor(goal.value, dtype=torch.float32)
+        place = _numbers(goal.value, "a place").float().to(rows.device)
         if place.shape != (2,) or not bool(place.isfinite().all()):
             raise ValueError(f"a place is two finite numbers, x and y from where the life began; got {goal.value!r}")
         return goals | {"place": torch.where(rows[:, None], place, goals["place"])}
@@ -91,9 +87,33 @@ def aim(goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int
         raise ValueError(f"objects have no kind where {seen} is sensed; give the goal as an observation or a place")
     most = places if goal.kind == "node" else seen.values or 256
     number = goal.value
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < most:
+    if isinstance(number, bool) or not isinstance(number, Integral) or not 0 <= int(number) < most:
         raise ValueError(f"{goal.kind} {number!r} cannot be: it is a whole number, 0 to {most - 1}")
-    return goals | {"number": torch.where(rows, number, goals["number"])}
+    return goals | {"number": torch.where(rows, int(number), goals["number"])}
+
+
+def _sensed(value: Any, seen: Signal) -> Tensor:
+    """An observation that the world could give; ValueError for what it could not."""
+    given = _numbers(value, "an observation")
+    if given.numel() == 1 and seen.shape == (1,):
+        given = given.reshape(1)
+    if tuple(given.shape) != seen.shape:
+        raise ValueError(f"the goal was sensed as {list(given.shape)}, this world is sensed as {seen}")
+    if not bool(given.isfinite().all()):
+        raise ValueError("the observation sought holds numbers that are not finite")
+    sought = given.to(seen.dtype)
+    beyond = seen.values > 0 and bool(((given < 0) | (given >= seen.values)).any())
+    if beyond or (not seen.dtype.is_floating_point and bool((sought != given).any())):
+        these = f"whole numbers, 0 to {seen.values - 1}" if seen.values else str(seen.dtype).removeprefix("torch.")
+        raise ValueError(f"the observation {value!r} cannot be: this world is sensed as {these}")
+    return sought
+
+
+def _numbers(value: Any, what: str) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{what} is numbers, not {value!r}") from None
 
 
 def meets(goals: State, atlas: State, places: int) -> Tensor:
@@ -101,7 +121,7 @@ def meets(goals: State, atlas: State, places: int) -> Tensor:
     by: Tensor = goals["by"]
     known: Tensor = atlas["known"][:, :places]
     found = torch.zeros_like(known)
-    for kind, name in enumerate(KINDS, 1):
+    for name, kind in BY.items():
         rows = by == kind
         if bool(rows.any()):
             part = {key: atlas[key][rows][:, :places] for key in ("seen", "at", "paid")}
@@ -122,7 +142,7 @@ def _meets(kind: str, goals: State, atlas: State) -> Tensor:
     if kind == "reward":
         return paid > 0
     if kind == "object":
-        kinds = seen[..., 0] if seen.dim() > 3 else seen  # the first channel of a symbolic view
+        kinds = seen[..., 0] if seen.dim() == 5 else seen  # the first channel of a symbolic view
         return (kinds.flatten(2) == number[..., None]).any(-1)
     if not seen.dtype.is_floating_point:
         return (seen == sought).flatten(2).all(-1)

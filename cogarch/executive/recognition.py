@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cogarch.executive.atlas import NOWHERE, merge
+from cogarch.executive.atlas import NOWHERE, forget, merge
 from cogarch.module import State
 
 ROUNDS = 4
@@ -71,23 +71,58 @@ def resolve(
 ) -> tuple[State, State, Tensor, Tensor]:
     """Which place `[B]` the slot `[B]` of the memory stands for, and whether that is new `[B]`; places that turn out to
     be one are made one. Gives the two states, too."""
-    rows = torch.arange(len(slot), device=slot.device)
-    known = dict(known)
-    same = known["same"].index_put((rows, slot), torch.where(stored, slot, known["same"][rows, slot]))
+    rows, own = torch.arange(len(slot), device=slot.device), torch.arange(evidence.shape[1], device=slot.device)
+    known, atlas = dict(known), forget(atlas, slot, stored & atlas["known"][rows, slot])
+    # what stood for a place that memory dropped stands for itself again
+    same = torch.where(stored[:, None] & (known["same"] == slot[:, None]), own, known["same"])
+    same = same.index_put((rows, slot), torch.where(stored, slot, same[rows, slot]))
+    evidence = torch.where(atlas["known"], evidence, -torch.inf)
     place = same[rows, slot]
+    new = ~atlas["known"][rows, place]
     found = other(evidence, place, atlas["known"].sum(-1), nats)
     one = found >= 0
     if bool(one.any()):
-        twice = one & ~stored
         kept = torch.where(one, found, place)
-        atlas = merge(atlas, place, kept, twice)
+        atlas = merge(atlas, place, kept, one & ~new)
         same = torch.where(one[:, None] & (same == place[:, None]), kept[:, None], same)
-        evidence = torch.where(one[:, None] & (torch.arange(same.shape[1]) == place[:, None]), -torch.inf, evidence)
+        evidence = torch.where(one[:, None] & (own == place[:, None]), -torch.inf, evidence)
         place = kept
         back = atlas["at"][rows, place].double()
         known["rounds"] = _with(known["rounds"], (atlas["position"] - back).float(), one)
         atlas = atlas | {"position": torch.where(one[:, None], back, atlas["position"])}
-    return known | {"same": same, "evidence": evidence}, atlas, place, stored & ~one
+    return known | {"same": same, "evidence": evidence}, atlas, place, new & ~one
+
+
+def recognise(
+    known: State,
+    atlas: State,
+    foreseen: State,
+    code: Tensor,
+    slot: Tensor,
+    stored: Tensor,
+    seen: Tensor,
+    *,
+    action: Tensor,
+    bump: Tensor,
+    start: Tensor,
+    nats: float,
+) -> tuple[State, State, State, Tensor, Tensor, Tensor]:
+    """The three states, which place this is `[B]`, for all that was sensed on the way here, whether it is new `[B]`,
+    and the code `[B, n]` by which it is to be known: where path integration has lost its frame, that which was
+    foreseen."""
+    rows, before = torch.arange(len(slot), device=slot.device), known["same"]
+    evidence = follow(known, atlas, foreseen["place"], seen, action, bump, start)
+    known, atlas, place, new = resolve(known, atlas, evidence, slot, stored, nats)
+    if not torch.equal(known["same"], before):  # what leads to a place leads to what it is
+        same = known["same"][rows[:, None], foreseen["place"].clamp(min=0).flatten(1)].view_as(foreseen["place"])
+        foreseen = foreseen | {"place": torch.where(foreseen["place"] >= 0, same, NOWHERE)}
+    lost = known["lost"] & ~start
+    foretold = foreseen["codes"][rows, atlas["here"].clamp(min=0), action.clamp(min=0)]
+    foretold = torch.where((lost & ~bump & (atlas["here"] >= 0))[:, None], foretold, code)
+    code = torch.where(new[:, None], foretold, atlas["code"][rows, place])
+    adopted = known["adopted"].index_put((rows, place), torch.where(new, lost, known["adopted"][rows, place]))
+    known = known | {"adopted": adopted, "lost": torch.where(new, lost, (slot != place) | adopted[rows, place])}
+    return known, atlas, foreseen, place, new, code
 
 
 def _with(rounds: Tensor, way: Tensor, rows: Tensor) -> Tensor:
