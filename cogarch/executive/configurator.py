@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from cogarch.bus import Mind
 from cogarch.executive import atlas as atlases
 from cogarch.executive import costs, foresight, goals, recognition, routes
 from cogarch.executive.goals import Goal
+from cogarch.executive.search import DRAWS, Find, Search, finder
 from cogarch.module import Messages, Module, Noise, Read, Share, Signal, State, Step
 
 MODES = ("explore", "exploit", "replan", "rest")
@@ -59,6 +61,10 @@ class Configurator(Module):
     With `recognise` > 0, so many nats of evidence, places are one that all that was sensed on the way says are one
     (`cogarch.executive.recognition`): for worlds that close on themselves, and whose places differ in what is sensed.
 
+    `search` is how ways to goals are found: by `value_iteration`, once for a goal; or looking ahead from where it is,
+    at every step, by `mcts` (Monte-Carlo tree search), `cem` (the cross-entropy method, on sequences of actions), or
+    `vector`, straight on by the difference of two codes' phases (`cogarch.executive.search`).
+
     `goal` is the goal of every life ("object 7", see `cogarch.executive.goals.Goal`); `aim` gives others while living.
     A goal that is not known, or to which no way is known, is said at once (`executive/reason`), and the agent explores.
     With `wander` it gives itself one when nothing is left to explore and it has rested `rest` ticks: the place that it
@@ -77,6 +83,7 @@ class Configurator(Module):
         goal: str = "",
         infer: bool = True,
         walked: bool = True,
+        search: Search = "value_iteration",
         sure: Share = 0.9,
         unlike: PositiveFloat = 5.0,
         recognise: NonNegativeFloat = 0.0,
@@ -101,7 +108,7 @@ class Configurator(Module):
         self.by_slot = {"hc/slot", "hc/stored"} <= topics.keys()
         self.places = topics["hc/slot"].values if self.by_slot else places
         self.infer, self.sure, self.unlike, self.same = infer, sure, unlike, same
-        self.recognise, self.walked = recognise, walked
+        self.recognise, self.walked, self.search = recognise, walked, search
         if not (infer or walked):
             raise ValueError("executive.infer and executive.walked are both false: there is nothing to plan with")
         if recognise and not infer:
@@ -141,7 +148,10 @@ class Configurator(Module):
             "executive/cost": Signal((len(costs.TERMS),)),
             **{f"executive/{term}": Signal() for term in costs.TERMS},
         }
-        return [Step("decide", reads, writes, {"u": Noise((self.actions,), "uniform")}, state=True, imagines=True)]
+        noise = {"u": Noise((self.actions,), "uniform")}
+        if self.search == "cem":
+            noise["draws"] = Noise(DRAWS, "uniform")
+        return [Step("decide", reads, writes, noise, state=True, imagines=True)]
 
     def init(self, batch: int) -> State:
         """The atlas, the goals, the mode and the routes, and what was expected of the last move."""
@@ -189,6 +199,7 @@ class Configurator(Module):
         mind: Mind,
         slot: Tensor | None = None,
         stored: Tensor | None = None,
+        draws: Tensor | None = None,
         **told: Tensor,
     ) -> tuple[Messages, State]:
         action, bump, start = action[:, 0], bump[:, 0], start[:, 0]
@@ -232,7 +243,8 @@ class Configurator(Module):
         state = state | {"atlas": atlas, "tried": _trust(state, bump)}
 
         n = atlases.used(atlas)
-        if self.infer and (part := foresight.imaginer(mind, self.code)) is not None:
+        part = foresight.imaginer(mind, self.code)
+        if self.infer and part is not None:
             news = (atlas["moves"] != moves).any(-1)
             sure = self.sure if self.code == "mec/g" else -self.unlike
             state = state | {"foreseen": foresight.look(state["foreseen"], atlas, part, place, news, n, sure)}
@@ -245,8 +257,10 @@ class Configurator(Module):
         off = (state["expects"] >= 0) & (state["expects"] != place) & ~start
         surprised = (told["surprise"][:, 0] > self.surprising) & ~start if self.surprising else reached & False
         stale = (state["expects"] != place) | (meets.sum(-1) != state["sought"]) | surprised
+        if self.search != "value_iteration":  # what looks ahead from here alone is asked again at every step
+            stale = stale | (state["plan"]["toward"][rows, place] < 0) | state["plan"]["seeks"]
         if bool(stale.any()):
-            state = self._plan(state, stale, meets, u)
+            state = self._plan(state, stale, meets, u, functools.partial(finder, self.search, part, draws, action))
         plan = state["plan"]
         toward, togo, untried = (plan[name][rows, place] for name in ("toward", "togo", "untried"))
         seeks = asked & plan["seeks"]
@@ -291,7 +305,7 @@ class Configurator(Module):
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
-    def _plan(self, state: State, stale: Tensor, meets: Tensor, u: Tensor) -> State:
+    def _plan(self, state: State, stale: Tensor, meets: Tensor, u: Tensor, search: Callable[..., Find]) -> State:
         """Routes anew where `stale` `[B]`."""
         n = meets.shape[1]
         atlas = state["atlas"]
@@ -312,6 +326,7 @@ class Configurator(Module):
             explore=self.explore,
             exploit=self.exploit,
             by_heart=self.walked,
+            find=search(part, stale, u, self.unit == "turn, advance"),
         )
         plan = {name: x.clone() for name, x in state["plan"].items()}
         for name, x in made.items():

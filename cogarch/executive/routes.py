@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cogarch.executive import atlas as atlases
 from cogarch.executive import costs
+from cogarch.executive.search import Find
 from cogarch.executive.value_iteration import value_iteration
 from cogarch.module import State
 
@@ -38,13 +39,14 @@ def route(
     explore: Tensor,
     exploit: Tensor,
     by_heart: bool = True,
+    find: Find = value_iteration,
 ) -> State:
     """Routes `[B, n]` as `init` names them, over the places that are known and those moves that can be believed.
 
     `imagined` `[B, n, A]`: the place that each move should lead to, -1 where none is known there; `goal` `[B, n]` bool;
     `tried` `[B, 4, 2]`: inferred moves found open and refused; `u` `[B, A]` in (0, 1); `explore` and `exploit`: the
-    weights `[k]` of costs; `by_heart`: moves once made lead where they led, else where they should. Where no way to a
-    goal is known the route is to a move never made.
+    weights `[k]` of costs; `by_heart`: moves once made lead where they led, else where they should; `find`: the
+    search for ways to goals. Where no way to a goal is known the route is to a move never made.
     """
     n = goal.shape[1]
     walked, refused, taken = (atlas[name][:, :n] for name in ("target", "refused", "taken"))
@@ -56,7 +58,10 @@ def route(
     beside = costs.grounds(atlas, target)
     chance = costs.chance_open(tried, beside)
     price = costs.of_moves(atlas, target, exploit, chance, (walked < 0) & by_heart)
-    togo, q = value_iteration(target, price, goal)
+    if bool(goal.any()):
+        togo, q = find(target, price, goal)
+    else:
+        togo, q = torch.full(goal.shape, torch.inf, device=goal.device), torch.full_like(price, torch.inf)
     rows = torch.arange(len(goal), device=goal.device)
     seeks = goal.any(-1) & togo[rows, atlas["here"]].isfinite()
 
