@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 import envs
 from cogarch.config import Agent
-from cogarch.executive.configurator import MODES
 from cogarch.executive.goals import Goal
 from cogarch.run import contracts, living
 from envs import World, oracle
@@ -69,11 +68,12 @@ def explore(
     shares: Sequence[float],
     most: int,
     *,
+    rested: int = 1,
     seed: int = 0,
 ) -> dict[float, list[Known]]:
     """What agents know of their worlds (`seeds`, one each) when they have walked each of `shares` of the edges, by
-    their own way of exploring in at most `most` ticks; `ALL`: when nothing is left to explore, walls included. Who does
-    not come so far is left with what it then knows."""
+    their own way of exploring in at most `most` ticks; `ALL`: when nothing is left to explore, walls included,
+    and they have `rested` so many ticks. Who does not come so far is left with what it then knows."""
     batch = len(seeds)
     tables = tables_of(env, options, seeds)
     total = np.array([(table.target >= 0).sum() for table in tables])
@@ -91,7 +91,7 @@ def explore(
                     if tables[row].target[before, action] == now:
                         walked[row].add((int(before), int(action)))
             share = np.array([len(edges) for edges in walked]) / total
-            resting = said["executive/mode"][:, 0].numpy() == MODES.index("rest")
+            resting = bus.state["executive"]["rested"].numpy() >= rested
             for wanted, rows in found.items():
                 enough = resting if wanted == ALL else share >= wanted
                 for row in np.flatnonzero(enough | (t == most - 1)).tolist():
@@ -118,6 +118,8 @@ class Sent:
     """`[K]`, of the steps that led on, how many had never been walked before."""
     seconds: float
     """A tick of all K, world included."""
+    by_habit: Ints
+    """`[K]`, of the steps, those that a habit took (mode 1)."""
 
     @property
     def spl(self) -> NDArray[np.float64]:
@@ -169,7 +171,7 @@ def send(
             return dict.fromkeys(range(k), known.seed) if t == 0 else {}
 
         lives = living(world, bus, begins, past=past)
-        nodes = (said["env/node"][:, 0].numpy() for said in lives)
+        nodes = ((said["env/node"][:, 0].numpy(), said["executive/control"][:, 0].numpy()) for said in lives)
         return _score(env, options, known, ticks, nodes, change)
 
 
@@ -195,10 +197,10 @@ def send_by(
             for row in range(k):
                 change(world, row)
 
-        def lives() -> Iterator[Ints]:
+        def lives() -> Iterator[tuple[Ints, Ints]]:
             now = info
             while True:
-                yield now["node"]
+                yield now["node"], np.zeros(k, np.int64)
                 action = walker.next_action(now["node"], goal)
                 any_ = rng.integers(len(world.metadata["actions"]), size=k)
                 now = _stepped(world, walker, now, np.where(action < 0, any_, action))
@@ -264,10 +266,10 @@ def _score(
     options: Mapping[str, Any],
     known: Known,
     ticks: Ints,
-    nodes: Iterator[Ints],
+    lives: Iterator[tuple[Ints, Ints]],
     change: Callable[[World, int], None] | None,
 ) -> Sent:
-    """`nodes`: where each agent is, `[K]`, from where it is sent."""
+    """`lives`: where each agent is `[K]`, from where it is sent, and whether a habit then acts."""
     k = len(ticks)
     with opened(env, k, options) as world:
         world.reset(seed=[known.seed] * k)
@@ -277,12 +279,13 @@ def _score(
                 change(world, row)
         tables = [world.table(row) for row in range(k)]
     place = oracle.places(tables[0])
-    goal, now = place[known.node[ticks]], next(nodes)
+    goal, (now, used) = place[known.node[ticks]], next(lives)
     best = oracle.distance(tables, now, [np.flatnonzero(place == g) for g in goal])
-    came, steps, new = place[now] == goal, np.zeros(k, np.int64), np.zeros(k, np.int64)
+    came, steps, new, by_habit = place[now] == goal, *np.zeros((3, k), np.int64)
     began, t = time.perf_counter(), 0
     for t in range(1, int(LIMIT * best.max()) + LIMIT + 1):
-        before, now = now, next(nodes)
+        by_habit += ~came & (used > 0)
+        before, (now, used) = now, next(lives)
         going = ~came & (t <= LIMIT * best + LIMIT)
         led = [a != b and (a, b) not in walked for a, b in zip(before.tolist(), now.tolist(), strict=True)]
         steps += going
@@ -290,7 +293,7 @@ def _score(
         came |= going & (place[now] == goal)
         if came.all():
             break
-    return Sent(came, steps, best, new, (time.perf_counter() - began) / max(t, 1))
+    return Sent(came, steps, best, new, (time.perf_counter() - began) / max(t, 1), by_habit)
 
 
 def _start(known: Known, table: Table) -> int:

@@ -15,6 +15,7 @@ from cogarch.bench import errands
 from cogarch.bench.errands import AtRandom, Ints, Known, Sent
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
+from cogarch.executive.search import SEARCHES
 from cogarch.run import SCORING_SEED
 from envs import World, coverage, policies
 from envs.oracle import Walked
@@ -63,7 +64,13 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
         raise ValueError("bench navigation names its own worlds")
     rows = []
     number = 2 if quick else WORLDS
-    tasks = (("return", PLACES), ("detour", PLACES[3:5]), ("explore", PLACES), ("latent", (LATENT,)))
+    tasks = (
+        ("return", PLACES),
+        ("detour", PLACES[3:5]),
+        ("explore", PLACES),
+        ("control", (PLACES[0], PLACES[3])),
+        ("latent", (LATENT,)),
+    )
     for task, places in tasks:
         for place in places:
             for name, agent in _agents(task).items():
@@ -90,6 +97,13 @@ def _agents(task: str) -> dict[str, Agent]:
             "dreamer, untrained": dreamer.model_copy(update={"trained": None}).change("executive", walked=False),
         }
     navigator = agents.load("navigator")
+    if task == "control":
+        still = navigator.change("executive", wander=False)
+        searches = {f"navigator, {name}": still.change("executive", search=name) for name in SEARCHES}
+        habits = {"habit where sure": 0.15, "habit": 1.0}
+        return searches | {
+            f"navigator, {name}": still.change("executive", habit=True, doubt=doubt) for name, doubt in habits.items()
+        }
     walks = navigator.change("executive", infer=False, recognise=0.0)
     return {"navigator": navigator, "navigator, infers nothing": walks}
 
@@ -229,6 +243,35 @@ def _latent(agent: Agent, place: Place, seeds: range, seed: int) -> list[Row]:
     return rows
 
 
+RESTS = 40
+"""Ticks of rest, and so of lessons for a habit, before errands."""
+
+
+def _control(agent: Agent, place: Place, seeds: range, seed: int) -> list[Row]:
+    """Sent when nothing is left to explore and it has rested: by search, and by habit where that is sure."""
+    known = errands.explore(agent, place.env, place.options, seeds, (errands.ALL,), MOST, rested=RESTS, seed=seed)
+    tables = errands.tables_of(place.env, place.options, seeds)
+    quick = agent.change("executive", lessons=1)  # who has come rests; that it learns then is not measured
+    own, random, alone = [], [], []
+    for one, table in zip(known[errands.ALL], tables, strict=True):
+        ticks = errands.targets(one, table, ERRANDS, np.random.default_rng(seed))
+        own.append(errands.send(quick, place.env, place.options, one, ticks, seed=seed))
+        random.append(errands.send_by(AtRandom, place.env, place.options, one, ticks))
+        alone.append(errands.send(quick, place.env, place.options, one, ticks[own[-1].best.argmax()][None], seed=seed))
+    steps = sum(s.steps.sum() for s in own)
+    return [
+        {
+            "errands": sum(len(s.came) for s in own),
+            "success": _mean([s.came for s in own]),
+            "spl": _mean([s.spl for s in own]),
+            "random": _mean([s.spl for s in random]),
+            "oracle": 1.0,
+            "by_habit": float(sum(s.by_habit.sum() for s in own) / steps),
+            "ms_a_decision": 1000 * float(np.mean([s.seconds for s in alone])),
+        }
+    ]
+
+
 def _done(known: list[Known]) -> NDArray[np.bool_]:
     return np.array([one.share >= 0.95 for one in known])
 
@@ -242,4 +285,5 @@ _TASKS: dict[str, Callable[[Agent, Place, range, int], list[Row]]] = {
     "detour": _detour,
     "explore": _explore,
     "latent": _latent,
+    "control": _control,
 }

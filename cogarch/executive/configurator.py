@@ -13,7 +13,8 @@ from torch import Tensor
 
 from cogarch.bus import Mind
 from cogarch.executive import atlas as atlases
-from cogarch.executive import costs, foresight, goals, recognition, routes
+from cogarch.executive import control, costs, foresight, goals, recognition, routes
+from cogarch.executive import habit as habits
 from cogarch.executive.goals import Goal
 from cogarch.executive.search import DRAWS, Find, Search, finder
 from cogarch.module import Messages, Module, Noise, Read, Share, Signal, State, Step
@@ -84,6 +85,9 @@ class Configurator(Module):
         infer: bool = True,
         walked: bool = True,
         search: Search = "value_iteration",
+        habit: bool = False,
+        doubt: Share = 0.15,
+        lessons: PositiveInt = 5,
         sure: Share = 0.9,
         unlike: PositiveFloat = 5.0,
         recognise: NonNegativeFloat = 0.0,
@@ -117,6 +121,9 @@ class Configurator(Module):
         self.told = {term for term, topic in _TOLD.items() if topic in topics}
         if surprising and "surprise" not in self.told:
             raise ValueError("executive.surprising needs world/surprise: give the agent a world model, or leave it 0")
+        self.habit, self.doubt, self.lessons = habit, doubt, lessons
+        for name, x in (habits.draw(self.n, self.actions) if habit else {}).items():
+            self.register_buffer(f"habit_{name}", x)
         self.goal = Goal.parse(goal) if goal else None
         blank = goals.init(1, self.seen)
         goals.aim(blank, self.goal, torch.ones(1, dtype=torch.bool), self.seen, self.places)  # it can be, or raises
@@ -145,12 +152,15 @@ class Configurator(Module):
             "executive/goal": Signal((self.n,), fill=float("nan")),
             "executive/togo": Signal(fill=float("nan")),
             "executive/inferred": Signal(dtype=torch.bool),
+            "executive/control": Signal(dtype=torch.int64, values=2, names=control.CONTROLS),
             "executive/cost": Signal((len(costs.TERMS),)),
             **{f"executive/{term}": Signal() for term in costs.TERMS},
         }
         noise = {"u": Noise((self.actions,), "uniform")}
         if self.search == "cem":
             noise["draws"] = Noise(DRAWS, "uniform")
+        if self.habit:
+            noise["lessons"] = Noise((self.lessons, control.GOALS + 2 * control.EXAMPLES), "uniform")
         return [Step("decide", reads, writes, noise, state=True, imagines=True)]
 
     def init(self, batch: int) -> State:
@@ -162,6 +172,7 @@ class Configurator(Module):
             "foreseen": foresight.init(batch, self.places, self.actions, self.n if self.infer else 0),
             "recognition": recognition.init(batch, self.places if self.recognise else 1),
             "plan": routes.init(batch, self.places),
+            "control": control.init(batch, self._begun_habit()) if self.habit else {},
             "mode": none,
             "rested": none.clone(),
             "wanders": ~every,  # it gave itself its goal
@@ -180,6 +191,7 @@ class Configurator(Module):
             "goals": self._as_recognised(aimed, state["recognition"]),
             "expects": torch.where(rows, _ANEW, state["expects"]),
             "wanders": state["wanders"] & ~rows,
+            "control": self._given_a_goal(state, rows),
         }
 
     # --- the step -----------------------------------------------------------------------------------------------------
@@ -200,6 +212,7 @@ class Configurator(Module):
         slot: Tensor | None = None,
         stored: Tensor | None = None,
         draws: Tensor | None = None,
+        lessons: Tensor | None = None,
         **told: Tensor,
     ) -> tuple[Messages, State]:
         action, bump, start = action[:, 0], bump[:, 0], start[:, 0]
@@ -228,6 +241,7 @@ class Configurator(Module):
         rows = torch.arange(len(place), device=place.device)
         new = new | ~atlas["known"][rows, place]
         felt = costs.feel(atlas, place, new, action, bump, told)
+        last = atlas["last"][rows, place]
         atlas = atlases.visit(
             atlas,
             place,
@@ -246,8 +260,8 @@ class Configurator(Module):
         part = foresight.imaginer(mind, self.code)
         if self.infer and part is not None:
             news = (atlas["moves"] != moves).any(-1)
-            sure = self.sure if self.code == "mec/g" else -self.unlike
-            state = state | {"foreseen": foresight.look(state["foreseen"], atlas, part, place, news, n, sure)}
+            alike = self.sure if self.code == "mec/g" else -self.unlike
+            state = state | {"foreseen": foresight.look(state["foreseen"], atlas, part, place, news, n, alike)}
         meets = goals.meets(state["goals"], atlas, n)
         reached = meets[rows, place]
         if bool(reached.any()):
@@ -256,14 +270,20 @@ class Configurator(Module):
         asked = state["goals"]["by"] > 0
         off = (state["expects"] >= 0) & (state["expects"] != place) & ~start
         surprised = (told["surprise"][:, 0] > self.surprising) & ~start if self.surprising else reached & False
+        goal = _code_of_goal(atlas, meets, asked & meets.any(-1))
+        sure = torch.zeros_like(bump)
+        if self.habit:
+            own, by_habit, cost, sure = control.act(state["control"], atlas, code, goal, last, bump, self.doubt)
+            state = state | {"control": own}
         stale = (state["expects"] != place) | (meets.sum(-1) != state["sought"]) | surprised
         if self.search != "value_iteration":  # what looks ahead from here alone is asked again at every step
             stale = stale | (state["plan"]["toward"][rows, place] < 0) | state["plan"]["seeks"]
+        stale = stale & ~sure
         if bool(stale.any()):
             state = self._plan(state, stale, meets, u, functools.partial(finder, self.search, part, draws, action))
         plan = state["plan"]
         toward, togo, untried = (plan[name][rows, place] for name in ("toward", "togo", "untried"))
-        seeks = asked & plan["seeks"]
+        seeks = asked & (plan["seeks"] | sure)
         if bool((lost := state["wanders"] & ~seeks).any()):
             state = self.aim(state, None, lost)  # what it gave itself it gives up
             asked = asked & ~lost
@@ -283,21 +303,24 @@ class Configurator(Module):
         mode = torch.tensor([MODES.index(rule.mode) for rule in RULES], device=reason.device)[reason]
 
         action = torch.where(toward >= 0, toward, _waits(atlas, place, u))
+        if self.habit:
+            action, togo = torch.where(sure, by_habit, action), torch.where(sure, cost, togo)
         leads = plan["leads"][rows, place]
-        state = self._rest(state, mode) | {
+        state = self._rest(state, mode, lessons) | {
             "mode": mode,
             # what leads out of what is known is planned anew when it was made
-            "expects": torch.where((toward >= 0) & (seeks | ~untried), leads, _ANEW),
-            "guessed": torch.where(untried & (leads >= 0), plan["beside"][rows, place], -1),
+            "expects": torch.where((toward >= 0) & (seeks | ~untried) & ~sure, leads, _ANEW),
+            "guessed": torch.where(untried & (leads >= 0) & ~sure, plan["beside"][rows, place], -1),
         }
         weight = torch.where((mode == MODES.index("explore"))[:, None], self.explore, self.exploit)
         said = {
             "executive/action": action[:, None],
             "executive/mode": mode[:, None],
             "executive/reason": reason[:, None],
-            "executive/goal": _code_of_goal(atlas, meets, seeks),
+            "executive/goal": torch.where(seeks[:, None], goal, torch.nan),
             "executive/togo": torch.where(seeks, togo, torch.nan)[:, None],
-            "executive/inferred": (untried & seeks)[:, None],
+            "executive/inferred": (untried & seeks & ~sure)[:, None],
+            "executive/control": sure.long()[:, None],
             "executive/cost": felt * weight,
             **{f"executive/{term}": felt[:, i : i + 1] for i, term in enumerate(costs.TERMS)},
         }
@@ -309,14 +332,8 @@ class Configurator(Module):
         """Routes anew where `stale` `[B]`."""
         n = meets.shape[1]
         atlas = state["atlas"]
-        whole = {name for name, x in atlas.items() if x.dim() < 2} | {"effect", "moves", "position"}  # not by places
-        part = {name: x[stale] if name in whole else x[:, :n][stale] for name, x in atlas.items()}
-        foreseen = state["foreseen"]["place"][:, :n][stale]
-        if self.unit != "none":  # an action that never moved the body is not known to lead anywhere
-            foreseen = torch.where(part["moves"][:, None], foreseen, atlases.NOWHERE)
-        if self.recognise:
-            rounds, egocentric = state["recognition"]["rounds"][stale], self.unit == "turn, advance"
-            foreseen = recognition.round_the_world(rounds, part, foreseen, egocentric)
+        part = {name: x[:, :n][stale] if name in _PLACED else x[stale] for name, x in atlas.items()}
+        foreseen = self._foreseen(state, part, stale)
         made = routes.route(
             part,
             foreseen,
@@ -333,6 +350,22 @@ class Configurator(Module):
             (plan[name] if x.dim() < 2 else plan[name][:, :n])[stale] = x
         return state | {"plan": plan, "sought": torch.where(stale, meets.sum(-1), state["sought"])}
 
+    def _foreseen(self, state: State, atlas: State, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Where moves should lead `[b, n, A]` that were not made, in the rows and among the n places of the atlas."""
+        foreseen: Tensor = state["foreseen"]["place"][:, : atlas["known"].shape[1]][rows]
+        if self.unit != "none":  # an action that never moved the body is not known to lead anywhere
+            foreseen = torch.where(atlas["moves"][:, None], foreseen, atlases.NOWHERE)
+        if self.recognise:
+            rounds, egocentric = state["recognition"]["rounds"][rows], self.unit == "turn, advance"
+            foreseen = recognition.round_the_world(rounds, atlas, foreseen, egocentric)
+        return foreseen
+
+    def _begun_habit(self) -> dict[str, Tensor]:
+        return {name.removeprefix("habit_"): x for name, x in self.named_buffers() if name.startswith("habit_")}
+
+    def _given_a_goal(self, state: State, rows: Tensor) -> State:
+        return control.given_a_goal(state["control"], state["atlas"]["clock"], rows) if self.habit else {}
+
     def _as_recognised(self, aims: State, known: State) -> State:
         """The goals, those that are places as they are known now."""
         if not self.recognise:
@@ -340,10 +373,17 @@ class Configurator(Module):
         number = known["same"].gather(1, aims["number"].clamp(max=self.places - 1)[:, None])[:, 0]
         return aims | {"number": torch.where(aims["by"] == goals.BY["node"], number, aims["number"])}
 
-    def _rest(self, state: State, mode: Tensor) -> State:
-        """Rests; and with `wander`, who has rested goes where it can and has not been for longest."""
+    def _rest(self, state: State, mode: Tensor, lessons: Tensor | None) -> State:
+        """Rests, with lessons for the habit; and with `wander`, who has rested goes where it can and has not been for
+        longest."""
         resting = mode == MODES.index("rest")
         rested = torch.where(resting, state["rested"] + 1, 0)
+        if lessons is not None and bool(resting.any()):
+            atlas = state["atlas"]
+            n = atlases.used(atlas)
+            foreseen = self._foreseen(state, {name: x[:, :n] if name in _PLACED else x for name, x in atlas.items()})
+            target, _, _, price = routes.moves(atlas, foreseen, state["tried"], self.exploit, self.walked)
+            state = state | {"control": control.rest(state["control"], atlas, target, price, lessons, resting)}
         up = resting & (rested > self.rest)
         if self.wander and bool(up.any()):
             atlas = state["atlas"]
@@ -353,10 +393,12 @@ class Configurator(Module):
                 "by": torch.where(up, goals.BY["node"], state["goals"]["by"]),
                 "number": torch.where(up, oldest, state["goals"]["number"]),
             }
-            state = state | {"goals": own, "wanders": state["wanders"] | up}
+            state = state | {"goals": own, "wanders": state["wanders"] | up, "control": self._given_a_goal(state, up)}
         return state | {"rested": rested}
 
 
+_PLACED = frozenset(("target", "refused", "taken", "known", "code", "seen", "at", "felt", "paid", "last"))
+"""What the atlas holds by place."""
 _ANEW = -2  # no place: the next tick plans anew
 _LATE = 1 << 62
 _TOLD = {"novelty": "hc/familiarity", "surprise": "world/surprise", "disagreement": "world/disagreement"}

@@ -29,6 +29,21 @@ def init(batch: int, places: int) -> State:
     }
 
 
+def moves(
+    atlas: State, imagined: Tensor, tried: Tensor, exploit: Tensor, by_heart: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The map to plan on: where moves lead `[B, n, A]` (-1: nowhere known), the grounds on which they would be taken to
+    be open, the chance that they are, and what they cost. As `route` takes them."""
+    walked = atlas["target"][:, : imagined.shape[1]]
+    target = torch.where(walked >= 0, walked, atlases.inferred(atlas, imagined))
+    if not by_heart:
+        own = torch.arange(imagined.shape[1], device=imagined.device)[:, None]
+        target = torch.where(imagined == own, atlases.NOWHERE, imagined)
+    beside = costs.grounds(atlas, target)
+    chance = costs.chance_open(tried, beside)
+    return target, beside, chance, costs.of_moves(atlas, target, exploit, chance, (walked < 0) & by_heart)
+
+
 def route(
     atlas: State,
     imagined: Tensor,
@@ -50,14 +65,7 @@ def route(
     """
     n = goal.shape[1]
     walked, refused, taken = (atlas[name][:, :n] for name in ("target", "refused", "taken"))
-    believed = atlases.inferred(atlas, imagined)
-    target = torch.where(walked >= 0, walked, believed)
-    if not by_heart:
-        own = torch.arange(n, device=goal.device)[:, None]
-        target = torch.where(imagined == own, atlases.NOWHERE, imagined)
-    beside = costs.grounds(atlas, target)
-    chance = costs.chance_open(tried, beside)
-    price = costs.of_moves(atlas, target, exploit, chance, (walked < 0) & by_heart)
+    target, beside, chance, price = moves(atlas, imagined, tried, exploit, by_heart)
     if bool(goal.any()):
         togo, q = find(target, price, goal)
     else:
