@@ -19,12 +19,13 @@ ROUNDS = 4
 
 
 def init(batch: int, places: int) -> State:
-    """`evidence` `[B, S]`, nats for being at each place (-inf: it cannot be); `same` `[B, S]`, the place that each slot
+    """`evidence` `[B, S]`, nats for being at each place (-inf: it cannot be), and `since` when (tick); `same` `[B, S]`, the place that each slot
     stands for; `lost` `[B]`, the codes sensed are not those of the places (after a round, say), and `adopted` `[B, S]`,
     places that are known by a code that was foreseen, not sensed; `rounds` `[B, ROUNDS, 2]`, the displacements that
     lead back to where they began (0: not known)."""
     return {
         "evidence": torch.full((batch, places), -torch.inf),
+        "since": torch.zeros(batch, places, dtype=torch.int64),
         "same": torch.arange(places).repeat(batch, 1),
         "lost": torch.zeros(batch, dtype=torch.bool),
         "adopted": torch.zeros(batch, places, dtype=torch.bool),
@@ -33,24 +34,33 @@ def init(batch: int, places: int) -> State:
 
 
 def follow(
-    known: State, atlas: State, foreseen: Tensor, seen: Tensor, action: Tensor, bump: Tensor, start: Tensor
-) -> Tensor:
-    """The evidence `[B, S]` after a move `[B]` and what was sensed then, `seen` `[B, *shape]`; before the atlas takes
-    the move in. `foreseen` `[B, S, A]`: where moves should lead that were not made."""
+    known: State, atlas: State, foreseen: Tensor, own: Tensor, seen: Tensor, action: Tensor, bump: Tensor, start: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The evidence `[B, S]` after a move `[B]` and what was sensed then, `seen` `[B, *shape]`, and since when it has
+    been gathered; before the atlas takes the move in. `foreseen` `[B, S, A]`: where moves should lead that were not
+    made; `own` `[B]`: the tick at which it was last where it thinks that it is, -1 for never. What is sensed again on
+    one way, or has not changed (where a body turns), says nothing more."""
     batch, places, _ = foreseen.shape
     rows = torch.arange(batch, device=action.device)
     moved = action.clamp(min=0)
     walked, refused = atlas["target"][rows, :, moved], atlas["refused"][rows, :, moved]  # [B, S]
     leads = torch.where(walked >= 0, walked, torch.where(refused, NOWHERE, foreseen[rows, :, moved]))
-    own = torch.arange(places, device=action.device).expand(batch, -1)
-    leads = torch.where(bump[:, None], torch.where(walked >= 0, NOWHERE, own), leads)
+    every = torch.arange(places, device=action.device).expand(batch, -1)
+    leads = torch.where(bump[:, None], torch.where(walked >= 0, NOWHERE, every), leads)
     carried = torch.where((leads >= 0) & ~start[:, None], known["evidence"], -torch.inf)
-    there = torch.full_like(carried, -torch.inf).scatter_reduce(1, leads.clamp(min=0), carried, "amax")
+    leads = leads.clamp(min=0)
+    there = torch.full_like(carried, -torch.inf).scatter_reduce(1, leads, carried, "amax")
+    best = torch.where(carried == there.gather(1, leads), known["since"], NOWHERE)
+    since = torch.full_like(best, NOWHERE).scatter_reduce(1, leads, best, "amax")
+    begins = there <= 0
+    since = torch.where(begins, atlas["clock"][:, None], since)
 
     fits = (atlas["seen"] == seen[:, None]).flatten(2).all(-1) & atlas["known"]
     share = fits.sum(-1) / atlas["known"].sum(-1).clamp(min=1)
-    says = torch.where(bump, 0.0, -share.clamp(min=1e-9).log())[:, None]  # who stays senses the same for sure
-    return torch.where(fits, torch.maximum(there, torch.zeros_like(there)) + says, -torch.inf)
+    changed = (atlas["seen"][rows, atlas["here"].clamp(min=0)] != seen).flatten(1).any(-1)
+    tells = begins | (changed[:, None] & (own[:, None] < since))
+    says = torch.where(tells, -share.clamp(min=1e-9).log()[:, None], 0.0)
+    return torch.where(fits, there.clamp(min=0) + says, -torch.inf), since
 
 
 def other(evidence: Tensor, place: Tensor, number: Tensor, nats: float) -> Tensor:
@@ -111,7 +121,9 @@ def recognise(
     and the code `[B, n]` by which it is to be known: where path integration has lost its frame, that which was
     foreseen."""
     rows, before = torch.arange(len(slot), device=slot.device), known["same"]
-    evidence = follow(known, atlas, foreseen["place"], seen, action, bump, start)
+    own = torch.where(stored, NOWHERE, atlas["last"][rows, before[rows, slot]])
+    evidence, since = follow(known, atlas, foreseen["place"], own, seen, action, bump, start)
+    known = known | {"since": since}
     known, atlas, place, new = resolve(known, atlas, evidence, slot, stored, nats)
     if not torch.equal(known["same"], before):  # what leads to a place leads to what it is
         same = known["same"][rows[:, None], foreseen["place"].clamp(min=0).flatten(1)].view_as(foreseen["place"])
