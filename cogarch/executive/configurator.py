@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -16,32 +15,11 @@ from cogarch.executive import atlas as atlases
 from cogarch.executive import control, costs, foresight, goals, recognition, routes
 from cogarch.executive import habit as habits
 from cogarch.executive.goals import Goal
+from cogarch.executive.modes import MODES, REASONS, RULES, first
 from cogarch.executive.search import DRAWS, Find, Search, finder
 from cogarch.module import Messages, Module, Noise, Read, Share, Signal, State, Step
 
-MODES = ("explore", "exploit", "replan", "rest")
-
-
-class Rule(NamedTuple):
-    """The first rule that applies says the mode, and is the reason."""
-
-    reason: str
-    mode: str
-
-
-RULES = (
-    Rule("the goal is reached", "explore"),
-    Rule("the way was refused", "replan"),
-    Rule("the way led elsewhere", "replan"),
-    Rule("it was surprising", "replan"),
-    Rule("the goal is known", "exploit"),
-    Rule("no way to the goal is known", "explore"),
-    Rule("the goal is not known", "explore"),
-    Rule("nothing is left to explore", "rest"),
-    Rule("there is more to explore", "explore"),
-)
-REASONS = tuple(rule.reason for rule in RULES)
-"""`executive/reason` is a number of these."""
+__all__ = ["MODES", "REASONS", "RULES", "Configurator"]
 
 
 class Configurator(Module):
@@ -215,7 +193,9 @@ class Configurator(Module):
         lessons: Tensor | None = None,
         **told: Tensor,
     ) -> tuple[Messages, State]:
+        """One tick; what is read `[B, ...]` is of the place that `action` led to."""
         action, bump, start = action[:, 0], bump[:, 0], start[:, 0]
+        move = {"action": action, "bump": bump, "start": start}
         moves = state["atlas"]["moves"].clone()
         atlas = atlases.feel(state["atlas"], action, bump, motion, self.unit == "turn, advance")
         if slot is None or stored is None:
@@ -231,9 +211,7 @@ class Configurator(Module):
                 place,
                 new,
                 observation,
-                action=action,
-                bump=bump,
-                start=start,
+                **move,
                 nats=self.recognise,
             )
             state = state | {"recognition": known, "foreseen": foreseen}
@@ -242,19 +220,8 @@ class Configurator(Module):
         new = new | ~atlas["known"][rows, place]
         felt = costs.feel(atlas, place, new, action, bump, told)
         last = atlas["last"][rows, place]
-        atlas = atlases.visit(
-            atlas,
-            place,
-            new,
-            code,
-            observation,
-            action=action,
-            bump=bump,
-            start=start,
-            reward=reward[:, 0],
-            felt=felt,
-        )
-        state = state | {"atlas": atlas, "tried": _trust(state, bump)}
+        atlas = atlases.visit(atlas, place, new, code, observation, **move, reward=reward[:, 0], felt=felt)
+        state = state | {"atlas": atlas, "tried": costs.learned(state["tried"], state["guessed"], bump)}
 
         n = atlases.used(atlas)
         part = foresight.imaginer(mind, self.code)
@@ -270,7 +237,7 @@ class Configurator(Module):
         asked = state["goals"]["by"] > 0
         off = (state["expects"] >= 0) & (state["expects"] != place) & ~start
         surprised = (told["surprise"][:, 0] > self.surprising) & ~start if self.surprising else reached & False
-        goal = _code_of_goal(atlas, meets, asked & meets.any(-1))
+        goal = goals.code(atlas, meets, asked & meets.any(-1))
         sure = torch.zeros_like(bump)
         if self.habit:
             own, by_habit, cost, sure = control.act(state["control"], atlas, code, goal, last, bump, self.doubt)
@@ -288,21 +255,20 @@ class Configurator(Module):
             state = self.aim(state, None, lost)  # what it gave itself it gives up
             asked = asked & ~lost
         was_going = seeks & (state["mode"] != MODES.index("explore"))
-        applies = {
-            "the goal is reached": reached,
-            "the way was refused": was_going & off & bump,
-            "the way led elsewhere": was_going & off,
-            "it was surprising": was_going & surprised,
-            "the goal is known": seeks,
-            "no way to the goal is known": asked & meets.any(-1),
-            "the goal is not known": asked,
-            "nothing is left to explore": togo.isinf(),
-            "there is more to explore": ~start | start,
-        }
-        reason = torch.stack([applies[rule.reason] for rule in RULES]).int().argmax(0)
-        mode = torch.tensor([MODES.index(rule.mode) for rule in RULES], device=reason.device)[reason]
+        mode, reason = first(
+            {
+                "the goal is reached": reached,
+                "the way was refused": was_going & off & bump,
+                "the way led elsewhere": was_going & off,
+                "it was surprising": was_going & surprised,
+                "the goal is known": seeks,
+                "no way to the goal is known": asked & meets.any(-1),
+                "the goal is not known": asked,
+                "nothing is left to explore": togo.isinf(),
+            }
+        )
 
-        action = torch.where(toward >= 0, toward, _waits(atlas, place, u))
+        action = torch.where(toward >= 0, toward, routes.waits(atlas, place, u))
         if self.habit:
             action, togo = torch.where(sure, by_habit, action), torch.where(sure, cost, togo)
         leads = plan["leads"][rows, place]
@@ -402,26 +368,3 @@ _PLACED = frozenset(("target", "refused", "taken", "known", "code", "seen", "at"
 _ANEW = -2  # no place: the next tick plans anew
 _LATE = 1 << 62
 _TOLD = {"novelty": "hc/familiarity", "surprise": "world/surprise", "disagreement": "world/disagreement"}
-
-
-def _trust(state: State, bump: Tensor) -> Tensor:
-    """Counts `[B, 4, 2]` of inferred moves found open and refused, with the last one."""
-    guessed = state["guessed"]
-    found = F.one_hot(guessed.clamp(min=0), len(costs.PRIOR))[..., None] * F.one_hot(bump.long(), 2)[:, None]
-    tried: Tensor = state["tried"] + found * (guessed >= 0)[:, None, None]
-    return tried
-
-
-def _waits(atlas: State, place: Tensor, u: Tensor) -> Tensor:
-    """Where there is nowhere to go: a move that is refused here, or leads nowhere else, or any."""
-    rows = torch.arange(len(place), device=place.device)
-    stays: Tensor = atlas["refused"][rows, place] | (atlas["target"][rows, place] == place[:, None])
-    return (u + stays).argmax(-1)
-
-
-def _code_of_goal(atlas: State, meets: Tensor, seeks: Tensor) -> Tensor:
-    """The code `[B, n]` of the nearest place, by felt motion, that meets the goal; NaN where none is sought."""
-    rows, n = torch.arange(len(meets), device=meets.device), meets.shape[1]
-    away = (atlas["at"][:, :n] - atlas["position"][:, None].float()).norm(dim=-1)
-    code = atlas["code"][rows, torch.where(meets, away, torch.inf).argmin(-1)]
-    return torch.where(seeks[:, None], code, torch.nan)

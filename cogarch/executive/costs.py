@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cogarch.module import Messages, State
@@ -94,6 +95,14 @@ def grounds(atlas: State, target: Tensor) -> Tensor:
     own = torch.arange(n, device=target.device)[:, None, None]
     came = (atlas["target"][:, :n].gather(1, there).view(*target.shape, actions) == own).any(-1)
     return torch.where(came & (target >= 0), BACK, refusals_beside(atlas, n))
+
+
+def learned(tried: Tensor, guessed: Tensor, bump: Tensor) -> Tensor:
+    """Counts `[B, 3, 2]` of inferred moves found open and refused, with the last move: `guessed` `[B]`, it was inferred,
+    with so many refusals beside it (-1: it was not)."""
+    found = F.one_hot(guessed.clamp(min=0), len(PRIOR))[..., None] * F.one_hot(bump.long(), 2)[:, None]
+    counts: Tensor = tried + found * (guessed >= 0)[:, None, None]
+    return counts
 
 
 def chance_open(tried: Tensor, beside: Tensor) -> Tensor:

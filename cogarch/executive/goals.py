@@ -129,6 +129,14 @@ def meets(goals: State, atlas: State, places: int) -> Tensor:
     return found & known
 
 
+def code(atlas: State, meets: Tensor, seeks: Tensor) -> Tensor:
+    """The code `[B, n]` of the nearest place, by felt motion, that meets the goal; NaN where none is sought."""
+    rows, n = torch.arange(len(meets), device=meets.device), meets.shape[1]
+    away = (atlas["at"][:, :n] - atlas["position"][:, None].float()).norm(dim=-1)
+    there: Tensor = atlas["code"][rows, torch.where(meets, away, torch.inf).argmin(-1)]
+    return torch.where(seeks[:, None], there, torch.nan)
+
+
 def _meets(kind: str, goals: State, atlas: State) -> Tensor:
     number: Tensor = goals["number"][:, None]
     seen: Tensor = atlas["seen"]

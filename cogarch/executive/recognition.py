@@ -14,15 +14,16 @@ from torch import Tensor
 from cogarch.executive.atlas import NOWHERE, forget, merge
 from cogarch.module import State
 
+_FAR = 1e6
 ROUNDS = 4
 """Ways round the world that are kept in mind."""
 
 
 def init(batch: int, places: int) -> State:
-    """`evidence` `[B, S]`, nats for being at each place (-inf: it cannot be), and `since` when (tick); `same` `[B, S]`, the place that each slot
-    stands for; `lost` `[B]`, the codes sensed are not those of the places (after a round, say), and `adopted` `[B, S]`,
-    places that are known by a code that was foreseen, not sensed; `rounds` `[B, ROUNDS, 2]`, the displacements that
-    lead back to where they began (0: not known)."""
+    """`evidence` `[B, S]`, nats for being at each place (-inf: it cannot be), and `since` when it is gathered (tick);
+    `same` `[B, S]`, the place that each slot stands for; `lost` `[B]`, the codes sensed are not those of the places
+    (after a round, say), and `adopted` `[B, S]`, places that are known by a code that was foreseen, not sensed;
+    `rounds` `[B, ROUNDS, 2]`, the displacements that lead back to where they began (0: not known)."""
     return {
         "evidence": torch.full((batch, places), -torch.inf),
         "since": torch.zeros(batch, places, dtype=torch.int64),
@@ -156,9 +157,9 @@ def round_the_world(rounds: Tensor, atlas: State, foreseen: Tensor, egocentric: 
     n = foreseen.shape[1]
     at = atlas["at"][:, :n]
     ends = at[:, :, None] + atlas["effect"][:, None]  # [B, n, A, 2]
+    at = torch.where(atlas["known"][:, :n, None], at, _FAR)
     for way in (w for w in (*rounds.unbind(1), *(-rounds).unbind(1)) if bool((w != 0).any())):
-        apart = torch.cdist((ends - way[:, None, None]).flatten(1, 2), at)
-        near, place = torch.where(atlas["known"][:, None, :n], apart, torch.inf).min(-1)
+        near, place = torch.cdist((ends - way[:, None, None]).flatten(1, 2), at).min(-1)
         fits = (near < 0.5).view_as(foreseen) & (way != 0).any(-1)[:, None, None] & (foreseen < 0)
         foreseen = torch.where(fits & atlas["moves"][:, None], place.view_as(foreseen), foreseen)
     return foreseen

@@ -90,3 +90,10 @@ def route(
         "beside": beside.gather(2, chosen)[..., 0],
         "seeks": seeks,
     }
+
+
+def waits(atlas: State, place: Tensor, u: Tensor) -> Tensor:
+    """Where there is nowhere to go: a move that is refused here, or leads nowhere else, or any."""
+    rows = torch.arange(len(place), device=place.device)
+    stays: Tensor = atlas["refused"][rows, place] | (atlas["target"][rows, place] == place[:, None])
+    return (u + stays).argmax(-1)
