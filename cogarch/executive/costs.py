@@ -98,8 +98,8 @@ def grounds(atlas: State, target: Tensor) -> Tensor:
 
 
 def learned(tried: Tensor, guessed: Tensor, bump: Tensor) -> Tensor:
-    """Counts `[B, 3, 2]` of inferred moves found open and refused, with the last move: `guessed` `[B]`, it was inferred,
-    with so many refusals beside it (-1: it was not)."""
+    """Counts `[B, 4, 2]` of inferred moves found open and refused, with the last move: `guessed` `[B]`, it was
+    inferred, on these `grounds` (-1: it was not)."""
     found = F.one_hot(guessed.clamp(min=0), len(PRIOR))[..., None] * F.one_hot(bump.long(), 2)[:, None]
     counts: Tensor = tried + found * (guessed >= 0)[:, None, None]
     return counts
