@@ -114,14 +114,15 @@ def test_no_move_is_free_however_much_is_to_be_had() -> None:
 
 
 def test_the_chance_that_a_move_is_open_by_hand() -> None:
-    """Before any was tried: 4 of 4.2, 1 of 2, 0.5 of 2.5; then by what was found, kind by kind and row by row."""
-    beside = torch.tensor([[[0, 1, 2]], [[0, 1, 2]]])
-    tried = torch.zeros(2, 3, 2)
-    tried[1] = torch.tensor([[0.0, 4.0], [3.0, 0.0], [7.5, 0.0]])
+    """Before any was tried: 4 of 4.2, 1 of 2, 0.5 of 2.5, and 8 of 8.1 where the way back was walked; then by what was
+    found, kind by kind and row by row."""
+    beside = torch.tensor([[[0, 1, 2, 3]], [[0, 1, 2, 3]]])
+    tried = torch.zeros(2, 4, 2)
+    tried[1] = torch.tensor([[0.0, 4.0], [3.0, 0.0], [7.5, 0.0], [0.0, 8.1]])
     found = chance_open(tried, beside)
-    assert found[0, 0].tolist() == pytest.approx([4 / 4.2, 1 / 2, 0.5 / 2.5])
-    assert found[1, 0].tolist() == pytest.approx([4 / 8.2, 4 / 5, 8 / 10])
-    assert PRIOR == ((4.0, 0.2), (1.0, 1.0), (0.5, 2.0))
+    assert found[0, 0].tolist() == pytest.approx([4 / 4.2, 1 / 2, 0.5 / 2.5, 8 / 8.1])
+    assert found[1, 0].tolist() == pytest.approx([4 / 8.2, 4 / 5, 8 / 10, 8 / 16.2])
+    assert PRIOR == ((4.0, 0.2), (1.0, 1.0), (0.5, 2.0), (8.0, 0.1))
 
 
 @settings(max_examples=40, deadline=None)

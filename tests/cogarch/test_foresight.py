@@ -142,21 +142,21 @@ def dreaming(size: int = 6, **settings: Any) -> tuple[Bus, Jepa]:
     return bus, world
 
 
-def test_surprise_of_a_latent_is_what_the_world_model_says() -> None:
+def test_how_unlike_a_latent_is_what_was_foreseen_in_usual_errors() -> None:
     bus, world = dreaming()
     walk, _ = walked(30, 3)
     with torch.no_grad():
         said = live(bus, walk)
         z, foretold = said["world/z"], said["world/z_predicted"]
-        found = world.surprise_of(foretold, z).diagonal(dim1=1, dim2=2)  # [T, B, B]: of each row its own
-        torch.testing.assert_close(found[1:], said["world/surprise"][1:, :, 0], rtol=1e-3, atol=1e-4)
-        assert float(said["world/surprise"][1:].min()) > 0
-        apart = world.surprise_of(foretold[5], z[7])
-        one = world.surprise_of(foretold[5, 1:2], z[7, 2:3])
-    torch.testing.assert_close(apart[1, 2], one[0, 0], rtol=1e-4, atol=1e-5)
+        found = world.unlike(foretold, z).diagonal(dim1=1, dim2=2)  # [T, B, B]: of each row its own
+        usual = float(world.usual.diagonal().sum())  # what the squared error is on average
+        torch.testing.assert_close(found, (foretold - z).square().sum(-1) / usual, rtol=1e-3, atol=1e-3)
+        apart = world.unlike(foretold[5], z[7])
+        one = world.unlike(foretold[5, 1:2], z[7, 2:3])
+    torch.testing.assert_close(apart[1, 2], one[0, 0], rtol=1e-4, atol=1e-4)
 
 
-def test_latents_are_foreseen_where_they_would_surprise_least() -> None:
+def test_latents_are_foreseen_where_they_are_least_unlike() -> None:
     unlike = 40.0
     bus, world = dreaming(unlike=unlike, places=64)
     walk, _ = walked(60, 3)
@@ -170,12 +170,12 @@ def test_latents_are_foreseen_where_they_would_surprise_least() -> None:
             for a in range(4):
                 ahead = world.ahead(z, torch.full((len(known), 1), a), torch.zeros(len(known), 2))
                 error = ahead[:, None] - z[None]  # [from, to, d]
-                surprise = torch.einsum("ftd,de,fte->ft", error, world._precision(), error) / world.size
-                least = surprise.amin(-1)
+                apart = error.square().sum(-1) / world.usual.trace()
+                least = apart.amin(-1)
                 found = seen["place"][row, known, a]
                 sure = (least - unlike).abs() > 0.01
                 assert torch.equal((found >= 0)[sure], (least <= unlike)[sure])
-                chosen = surprise.gather(1, torch.searchsorted(known, found.clamp(min=0))[:, None])[:, 0]
+                chosen = apart.gather(1, torch.searchsorted(known, found.clamp(min=0))[:, None])[:, 0]
                 both = (found >= 0) & sure
                 torch.testing.assert_close(chosen[both], least[both], rtol=1e-3, atol=1e-3)
                 some += int(both.sum())
