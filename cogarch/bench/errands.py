@@ -120,6 +120,8 @@ class Sent:
     """A tick of all K, world included."""
     by_habit: Ints
     """`[K]`, of the steps, those that a habit took (mode 1)."""
+    nodes: Ints
+    """`[T, K]`, where each was, from where it was sent on; also after it came."""
 
     @property
     def spl(self) -> NDArray[np.float64]:
@@ -282,18 +284,19 @@ def _score(
     goal, (now, used) = place[known.node[ticks]], next(lives)
     best = oracle.distance(tables, now, [np.flatnonzero(place == g) for g in goal])
     came, steps, new, by_habit = place[now] == goal, *np.zeros((3, k), np.int64)
-    began, t = time.perf_counter(), 0
+    began, t, nodes = time.perf_counter(), 0, [now]
     for t in range(1, int(LIMIT * best.max()) + LIMIT + 1):
         by_habit += ~came & (used > 0)
         before, (now, used) = now, next(lives)
         going = ~came & (t <= LIMIT * best + LIMIT)
+        nodes.append(now)
         led = [a != b and (a, b) not in walked for a, b in zip(before.tolist(), now.tolist(), strict=True)]
         steps += going
         new += going & np.array(led)
         came |= going & (place[now] == goal)
         if came.all():
             break
-    return Sent(came, steps, best, new, (time.perf_counter() - began) / max(t, 1), by_habit)
+    return Sent(came, steps, best, new, (time.perf_counter() - began) / max(t, 1), by_habit, np.stack(nodes))
 
 
 def _start(known: Known, table: Table) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import agents
-from cogarch.bench import errands
+from cogarch.bench import errands, shortcut
 from cogarch.bench.errands import AtRandom, Ints, Known, Sent
 from cogarch.bench.report import Row, over_seeds
 from cogarch.config import Agent
@@ -47,7 +48,9 @@ PLACES = (
 SHARES = (0.5, 0.9)
 
 
-def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Console, only: str = "") -> list[Row]:
+def measure(
+    *, env: str | None, seeds: Sequence[int], quick: bool, console: Console, only: str = "", figure: Path | None = None
+) -> list[Row]:
     """Rows `agent env task success spl random walked_only oracle ...`.
 
     *return*: sent to places that it was at, when it had walked half, or 0.9, of the edges. *detour*: the same when
@@ -57,8 +60,8 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
     `spl`: success weighted by path length (Anderson et al. 2018), of the agent and of `random` moves; of a dictionary
     of the moves that were made (`walked_only`, and `walked_back`, which knows each move's reverse, too); of an agent
     that stays (`goal_met`), and of the shortest way (`oracle`). `never_walked`: the share of its steps that it had
-    never made before. `only`: tasks, agents or worlds whose name holds that text. ValueError for another world: each
-    task has its own.
+    never made before. *control*: by each search, and by habit. `only`: tasks, agents or worlds whose name holds that
+    text; `figure`: a shortcut. ValueError for another world: each task has its own.
     """
     if env is not None:
         raise ValueError("bench navigation names its own worlds")
@@ -85,6 +88,11 @@ def measure(*, env: str | None, seeds: Sequence[int], quick: bool, console: Cons
                     figures = [key for key, value in many[0].items() if isinstance(value, float)]
                     rows.append(about | over_seeds(many, figures, ("errands",) if "errands" in many[0] else ()))
                     console.print(f"{name}, {place.name}, {task}: {_said(rows[-1])}")
+    if figure is not None:
+        square, agent, half = PLACES[0], agents.load("navigator"), SHARES[0]
+        worlds = range(SCORING_SEED, SCORING_SEED + number)
+        known = errands.explore(agent, square.env, square.options, worlds, (half,), MOST)[half]
+        shortcut.draw(figure, agent, square.env, dict(square.options), known)
     return rows
 
 
