@@ -204,18 +204,10 @@ class Configurator(Module):
             place, new = slot[:, 0], stored[:, 0]
         if self.recognise:
             known, atlas, foreseen, place, new, code = recognition.recognise(
-                state["recognition"],
-                atlas,
-                state["foreseen"],
-                code,
-                place,
-                new,
-                observation,
-                **move,
-                nats=self.recognise,
+                state["recognition"], atlas, state["foreseen"], code, place, new, observation, self.recognise, **move
             )
-            state = state | {"recognition": known, "foreseen": foreseen}
-            state = state | {"goals": self._as_recognised(state["goals"], known)}
+            aims = self._as_recognised(state["goals"], known)
+            state = state | {"recognition": known, "foreseen": foreseen, "goals": aims}
         rows = torch.arange(len(place), device=place.device)
         new = new | ~atlas["known"][rows, place]
         felt = costs.feel(atlas, place, new, action, bump, told)

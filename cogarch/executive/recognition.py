@@ -112,11 +112,11 @@ def recognise(
     slot: Tensor,
     stored: Tensor,
     seen: Tensor,
+    nats: float,
     *,
     action: Tensor,
     bump: Tensor,
     start: Tensor,
-    nats: float,
 ) -> tuple[State, State, State, Tensor, Tensor, Tensor]:
     """The three states, which place this is `[B]`, for all that was sensed on the way here, whether it is new `[B]`,
     and the code `[B, n]` by which it is to be known: where path integration has lost its frame, that which was
