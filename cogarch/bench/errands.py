@@ -113,7 +113,7 @@ class Sent:
     steps: Ints
     """`[K]`, taken."""
     best: NDArray[np.float64]
-    """`[K]`, of the shortest way."""
+    """`[K]`, of the shortest way (inf: none leads there, and none is tried)."""
     new: Ints
     """`[K]`, of the steps that led on, how many had never been walked before."""
     seconds: float
@@ -125,8 +125,9 @@ class Sent:
 
     @property
     def spl(self) -> NDArray[np.float64]:
-        """Success weighted by path length, `[K]` (Anderson et al. 2018)."""
-        return np.where(self.came, self.best / np.maximum(self.steps, self.best), 0.0)
+        """Success weighted by path length, `[K]` (Anderson et al. 2018); 1 where it was there at once."""
+        best = np.where(self.came, self.best, 0.0)
+        return np.where(self.came & (best == 0), 1.0, best / np.maximum(np.maximum(self.steps, best), 1))
 
 
 def targets(known: Known, table: Table, number: int, rng: np.random.Generator, room: Ints | None = None) -> Ints:
@@ -137,7 +138,7 @@ def targets(known: Known, table: Table, number: int, rng: np.random.Generator, r
     last.pop(int(places[start]), None)
     if room is not None:
         last = {p: t for p, t in last.items() if room[p] not in (-1, room[start])}
-    ticks = np.array(sorted(last.values()))
+    ticks = np.array(sorted(last.values()), np.int64)
     return np.sort(rng.choice(ticks, min(number, len(ticks)), replace=False))
 
 
@@ -166,15 +167,14 @@ def send(
             bus.state["executive"] = executive.aim(bus.state["executive"], goal, rows)
         past = [np.full(k, action) for action in known.actions]
 
-        def begins(t: int) -> dict[int, int | None]:
-            if t == len(past) and change is not None:
-                for row in range(k):
-                    change(world, row)
-            return dict.fromkeys(range(k), known.seed) if t == 0 else {}
+        def lives() -> Iterator[tuple[Ints, Ints]]:
+            for t, said in enumerate(living(world, bus, _begin([known.seed] * k), past=past)):
+                yield said["env/node"][:, 0].numpy(), said["executive/control"][:, 0].numpy()
+                if t == 0 and change is not None:  # it is where it is sent from
+                    for row in range(k):
+                        change(world, row)
 
-        lives = living(world, bus, begins, past=past)
-        nodes = ((said["env/node"][:, 0].numpy(), said["executive/control"][:, 0].numpy()) for said in lives)
-        return _score(env, options, known, ticks, nodes, change)
+        return _score(env, options, known, ticks, lives(), change)
 
 
 def send_by(
@@ -284,11 +284,11 @@ def _score(
     goal, (now, used) = place[known.node[ticks]], next(lives)
     best = oracle.distance(tables, now, [np.flatnonzero(place == g) for g in goal])
     came, steps, new, by_habit = place[now] == goal, *np.zeros((3, k), np.int64)
-    began, t, nodes = time.perf_counter(), 0, [now]
-    for t in range(1, int(LIMIT * best.max()) + LIMIT + 1):
+    began, t, nodes, possible = time.perf_counter(), 0, [now], np.isfinite(best)
+    for t in range(1, int(LIMIT * best[possible].max(initial=0)) + LIMIT + 1):
         by_habit += ~came & (used > 0)
         before, (now, used) = now, next(lives)
-        going = ~came & (t <= LIMIT * best + LIMIT)
+        going = ~came & possible & (t <= LIMIT * best + LIMIT)
         nodes.append(now)
         led = [a != b and (a, b) not in walked for a, b in zip(before.tolist(), now.tolist(), strict=True)]
         steps += going
