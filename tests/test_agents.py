@@ -37,7 +37,9 @@ WORLDS: dict[str, tuple[str, dict[str, object]]] = {
     "BabyAI, with missions": ("BabyAI-GoToLocal-v0", {}),
 }
 BODILESS = [f"cogarch/{name}-v0" for name in ("Graph", "Cayley", "FamilyTree", "Line", "SocialHierarchy")]
-NOT_ALLOWED = {(agent, world): "mec.motion=learned" for agent in ("explorer", "corrected") for world in BODILESS}
+NOT_ALLOWED = {
+    (agent, world): "mec.motion=learned" for agent in ("explorer", "corrected", "navigator") for world in BODILESS
+}
 SYMBOLIC = [name for name in agents.catalogue() if "lec" in agents.load(name).modules]
 NOT_ALLOWED |= {(agent, "sensory field"): "lec/(one|two)_hot encodes" for agent in SYMBOLIC}
 VIEWS = ("egocentric view", "allocentric view of hexagons", "MiniGrid", "MiniGrid, whole grid", "BabyAI, with missions")

@@ -354,6 +354,28 @@ def test_every_clause_but_the_gpus_has_a_planted_fault() -> None:
     assert {clause for _, clause, _ in FAULTS} == set(CLAUSES) - {"device"}
 
 
+@pytest.mark.parametrize(("fill", "word", "passes"), [(0.0, "nan", False), ("nan", "nan", True), ("nan", "inf", False)])
+def test_nan_is_a_word_only_where_it_stands_for_nothing(fill: float | str, word: str, passes: bool) -> None:
+    class Silent(Ticked):
+        """It has no goal at first."""
+
+        def steps(self) -> list[Step]:
+            (step,) = super().steps()
+            goal = Signal((2,), fill=float(fill))
+            return [Step(step.method, step.reads, {**step.writes, "mec/goal": goal}, step.noise, state=True)]
+
+        def init(self, batch: int) -> State:
+            return super().init(batch) | {"age": torch.zeros(batch, 1), "far": torch.full((batch,), float("inf"))}
+
+        def move(self, state: State, x: Tensor, u: Tensor) -> tuple[Messages, State]:
+            writes, new = super().move({"h": state["h"]}, x, u)
+            goal = torch.where(state["age"] < 3, float(word), 1.0).expand(-1, 2)
+            return writes | {"mec/goal": goal}, new | {"age": state["age"] + 1, "far": state["far"]}
+
+    failed = [(v.clause, v.text) for v in check_module(Silent) if v.passed is False]
+    assert failed == ([] if passes else [("contracts", "'mec/goal' is not finite at tick 0 on ordinary messages")])
+
+
 def test_the_suite_leaves_no_trace() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

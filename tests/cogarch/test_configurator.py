@@ -420,6 +420,20 @@ def test_a_memory_that_overflows() -> None:
     assert int(life.bus.state["hc"]["dropped"].min()) > 0
 
 
+def test_a_place_that_is_found_to_be_another_is_still_a_goal() -> None:
+    """On a torus: it is sent to a place by the name that this had when it was met a second time, as a new one."""
+    life = Life("cogarch/Torus-v0", {"width": 4}, agent=agents.load("navigator"), wander=False)
+    names: list[int] = []
+    for _ in range(150):
+        life.live(1)
+        names.append(int(life.atlas["here"]))
+    known = life.atlas["known"][0]
+    tick = next(t for t in range(149, -1, -1) if not known[names[t]])
+    life.aim(f"node {names[tick]}")
+    life.until("the goal is reached", most=8)
+    assert life.node() == int(life.said[tick]["env/node"])
+
+
 # --- scripted ---------------------------------------------------------------------------------------------------------
 
 
