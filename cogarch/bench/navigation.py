@@ -67,22 +67,15 @@ def measure(
         raise ValueError("bench navigation names its own worlds")
     rows = []
     number = 2 if quick else WORLDS
-    tasks = (
-        ("return", PLACES),
-        ("detour", PLACES[3:5]),
-        ("explore", PLACES),
-        ("control", (PLACES[0], PLACES[3])),
-        ("latent", (LATENT,)),
-    )
-    for task, places in tasks:
+    for task, places in _TASKS.items():
         for place in places:
-            for name, agent in _agents(task).items():
+            for name, agent in _agents(task, place).items():
                 if only not in f"{task} {name} {place.name}":
                     continue
                 found = []
                 for seed in seeds:
                     first = SCORING_SEED + 1000 * seed
-                    found.append(_TASKS[task](agent, place, range(first, first + number), seed))
+                    found.append(_MEASURE[task](agent, place, range(first, first + number), seed))
                 for many in zip(*found, strict=True):
                     about = {"agent": name, "env": place.name, "task": task}
                     figures = [key for key, value in many[0].items() if isinstance(value, float)]
@@ -96,7 +89,7 @@ def measure(
     return rows
 
 
-def _agents(task: str) -> dict[str, Agent]:
+def _agents(task: str, place: Place) -> dict[str, Agent]:
     if task == "latent":
         dreamer = agents.load("dreamer")
         return {
@@ -112,8 +105,10 @@ def _agents(task: str) -> dict[str, Agent]:
         return searches | {
             f"navigator, {name}": still.change("executive", habit=True, doubt=doubt) for name, doubt in habits.items()
         }
-    walks = navigator.change("executive", infer=False, recognise=0.0)
-    return {"navigator": navigator, "navigator, infers nothing": walks}
+    if task == "return" and place in SOME:
+        walks = navigator.change("executive", infer=False, recognise=0.0)
+        return {"navigator": navigator, "tolman": agents.load("tolman"), "navigator, infers nothing": walks}
+    return {"navigator": navigator}
 
 
 def _said(row: Row) -> str:
@@ -289,10 +284,12 @@ def _mean(parts: Sequence[NDArray[Any]]) -> float:
     return float(np.concatenate(parts).mean())
 
 
-_TASKS: dict[str, Callable[[Agent, Place, range, int], list[Row]]] = {
+_MEASURE: dict[str, Callable[[Agent, Place, range, int], list[Row]]] = {
     "return": _return,
     "detour": _detour,
     "explore": _explore,
-    "latent": _latent,
     "control": _control,
+    "latent": _latent,
 }
+SOME = (PLACES[0], PLACES[3])
+_TASKS = {"return": PLACES, "detour": PLACES[3:5], "explore": PLACES, "control": SOME, "latent": (LATENT,)}
