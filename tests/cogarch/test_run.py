@@ -301,6 +301,24 @@ def test_a_memory_that_fills_up_shortly_before_its_life_ends_is_told_then(tmp_pa
     assert "hc by tick 60: the memory of 50 slots is full" in tiny.said(console)
 
 
+def test_changes_of_mode_are_told_with_their_reason_and_recorded_by_name(tmp_path: Path) -> None:
+    console = tiny.quiet()
+    agent = agents.load("navigator").change("hc", capacity=32).change("executive", rest=3)
+    folder = cogarch.run(
+        agent, "cogarch/Square-v0", steps=120, options={"width": 3}, out=tmp_path / "run", console=console
+    )
+    data = open_recording(folder.recording)
+    mode, reason = (data[f"executive.{name}"].values[:, 0, 0] for name in ("mode", "reason"))
+    names = {name: data[f"executive.{name}"].attrs["names"] for name in ("mode", "reason")}
+    told = [line.split(maxsplit=3) for line in tiny.said(console).splitlines() if line.startswith("tick ")]
+    changed = [t for t in range(120) if t == 0 or mode[t] != mode[t - 1]]
+    assert len(changed) > 3
+    for (_, tick, said, why), t in zip(told, changed, strict=True):
+        assert (int(tick), said, why) == (t, names["mode"][mode[t]], names["reason"][reason[t]])
+    assert told[0][2:] == ["explore", "there is more to explore"]
+    assert ["rest", "nothing is left to explore"] in [line[2:] for line in told]
+
+
 def test_a_memory_that_is_not_full_is_not_told(tmp_path: Path) -> None:
     console = tiny.quiet()
     live(tmp_path / "run", console=console)
