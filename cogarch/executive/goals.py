@@ -12,7 +12,7 @@ from torch import Tensor
 from cogarch.module import Signal, State
 from cogarch.wiring import nearest
 
-Kind = Literal["observation", "place", "node", "object", "reward"]
+Kind = Literal["observation", "place", "node", "object", "reward", "same"]
 KINDS: tuple[str, ...] = get_args(Kind)
 NEAR = 0.5
 """Of the world's unit: a place goal is where the body remembers to have been no further from it."""
@@ -28,7 +28,8 @@ class Goal:
     - "place": (x, y) from where the life began, by felt motion, in the world's unit;
     - "node": a place of the agent's own map, such as `hc/slot` told it;
     - "object": where an object of that kind was sensed: the observation itself, or anywhere in a symbolic view;
-    - "reward": where a reward was felt.
+    - "reward": where a reward was felt;
+    - "same": a thing seen at two places or more (for `executive/surveyor` alone).
     """
 
     kind: Kind
@@ -38,7 +39,7 @@ class Goal:
     def parse(cls, text: str) -> Goal:
         """From words: "object 7", "place 3 -2", "node 12", "observation 7", "reward". ValueError says what is not."""
         kind, *values = re.split(r"[\s,]+", text.strip())
-        wanted = {"place": 2, "reward": 0}.get(kind, 1)
+        wanted = {"place": 2, "reward": 0, "same": 0}.get(kind, 1)
         if kind not in KINDS:
             raise ValueError(f"no goal is a {kind!r} (of {text!r}); {nearest(kind, KINDS)}")
         try:
@@ -85,7 +86,7 @@ def aim(goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int
         if place.shape != (2,) or not bool(place.isfinite().all()):
             raise ValueError(f"a place is two finite numbers, x and y from where the life began; got {goal.value!r}")
         return goals | {"place": torch.where(rows[:, None], place, goals["place"])}
-    if goal.kind == "reward":
+    if goal.kind in ("reward", "same"):
         return goals
     if goal.kind == "object" and (seen.dtype.is_floating_point or seen.unit == "RGB"):
         raise ValueError(f"objects have no kind where {seen} is sensed; give the goal as an observation or a place")
