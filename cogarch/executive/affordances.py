@@ -82,8 +82,8 @@ def chance(known: State) -> Tensor:
 
 
 def entry(known: State, carried: Tensor) -> tuple[Tensor, Tensor]:
-    """What it costs to enter a cell of each kind from the one before it `[B, K]`, in actions, carrying the symbols `[B]`
-    (inf: it cannot be entered), and the action that is first to be done to the thing there (-1: none is)."""
+    """What it costs to enter a cell of each kind from the one before it, in actions, carrying the symbols `[B]`:
+    `[B, K]`, inf where it cannot be entered; and the action that is first to be done to the thing there (-1: none)."""
     rows = torch.arange(len(carried), device=carried.device)
     price = 1 / chance(known)  # so many tries
     becomes = known["becomes"][rows, carried // 32].long()  # [B, K, A]
@@ -95,11 +95,13 @@ def entry(known: State, carried: Tensor) -> tuple[Tensor, Tensor]:
 
 def moves(known: State) -> Tensor:
     """Which actions are known to move the body, `[B, A]`."""
-    return (known["turn"] != 0) | (known["advance"] != 0)
+    moving: Tensor = (known["turn"] != 0) | (known["advance"] != 0)
+    return moving
 
 
 def untried(known: State, carried: Tensor) -> Tensor:
     """Which actions have never been tried on a thing of each kind, carrying the symbols `[B]`: `[B, K, A]`; those that
     move the body do nothing to things."""
     rows = torch.arange(len(carried), device=carried.device)
-    return (known["becomes"][rows, carried // 32] == UNTRIED) & ~moves(known)[:, None]
+    new: Tensor = (known["becomes"][rows, carried // 32] == UNTRIED) & ~moves(known)[:, None]
+    return new

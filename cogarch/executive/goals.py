@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,8 @@ from cogarch.wiring import nearest
 
 Kind = Literal["observation", "place", "node", "object", "reward", "same"]
 KINDS: tuple[str, ...] = get_args(Kind)
+REMEMBERED: tuple[str, ...] = KINDS[:-1]
+"""The kinds that are found among places where one has been."""
 NEAR = 0.5
 """Of the world's unit: a place goal is where the body remembers to have been no further from it."""
 ALIKE = 1e-3
@@ -29,7 +32,7 @@ class Goal:
     - "node": a place of the agent's own map, such as `hc/slot` told it;
     - "object": where an object of that kind was sensed: the observation itself, or anywhere in a symbolic view;
     - "reward": where a reward was felt;
-    - "same": a thing seen at two places or more (for `executive/surveyor` alone).
+    - "same": at a thing of which a like was seen elsewhere.
     """
 
     kind: Kind
@@ -63,12 +66,17 @@ def init(batch: int, seen: Signal) -> State:
     }
 
 
-def aim(goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int) -> State:
-    """The goals `[B]` with this one where `rows` `[B]` is true; ValueError for one that cannot be."""
+def aim(
+    goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int, kinds: Sequence[str] = REMEMBERED
+) -> State:
+    """The goals `[B]` with this one where `rows` `[B]` is true; ValueError for one that cannot be, or is none of the
+    `kinds` that the executive can seek."""
     if goal is None:
         return goals | {"by": torch.where(rows, 0, goals["by"])}
     if goal.kind not in KINDS:
         raise ValueError(f"no goal is a {goal.kind!r}; {nearest(goal.kind, KINDS)}")
+    if goal.kind not in kinds:
+        raise ValueError(f"this executive seeks no {goal.kind!r}: give it {', '.join(kinds)}, or take another")
     by = 1 + KINDS.index(goal.kind)
     goals = goals | {"by": torch.where(rows, by, goals["by"])}
     if goal.kind == "observation":

@@ -66,7 +66,8 @@ def prospects(
     """
     unseen, kind = cells == UNSEEN, surveys.kinds(cells)
     opaque = known["opaque"].gather(1, kind.flatten(1)).view_as(kind)
-    gain = surveys.outlook(unseen, unseen | ~opaque, n)
+    clear = torch.where(unseen, surveys.UNSEEN_CLEAR, (~opaque).float())
+    gain = surveys.outlook(unseen, clear, n)
     gain = gain.masked_fill(looked | unseen[:, None], 0.0)
 
     chance = affordances.chance(known)
@@ -105,4 +106,3 @@ def best(
     own = q[rows, here]
     choice = (own + TIES * u[:, torch.cat([moving, moving.new_tensor([actions])])]).argmin(-1)
     return own.amin(-1), torch.cat([moving, moving.new_tensor([actions])])[choice]
-

@@ -18,6 +18,8 @@ from torch import Tensor
 from cogarch.module import State
 
 UNSEEN = 0
+UNSEEN_CLEAR = 0.5
+"""The chance that one can see through a cell that was never seen."""
 SYMBOLS, KINDS = 512, 64
 """Symbols tell an object (16), its colour (8) and its state (4) apart; kinds an object and its state."""
 AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -138,34 +140,35 @@ def frame(survey: State) -> Frame:
 
 
 def outlook(unseen: Tensor, clear: Tensor, n: int) -> Tensor:
-    """How many unseen cells a view of `n` x `n` would show from each pose, `[B, 4, M, M]`.
+    """How many unseen cells a view of `n` x `n` is expected to show from each pose, `[B, 4, M, M]`.
 
-    `unseen` and `clear` (one can see through it) `[B, M, M]` bool; what lies beyond them is both. Sight spreads from
-    row to row of the view, from the body's own on: from a cell that is seen and clear to those beside it in the row,
-    and to those ahead of these three; from where the body is, always.
+    `unseen` `[B, M, M]` bool; `clear` `[B, M, M]`: the chance that one can see through a cell. What lies beyond is
+    unseen. Sight spreads from row to row of the view, from the body's own on: from a cell that is seen and clear to
+    those beside it in the row, and to those ahead of these three; from where the body is, always. The chance to see a
+    cell is that of the best way of sight to it.
     """
     m, reach = clear.shape[-1], n - 1
     planes = []
-    for plane in (clear, unseen):
-        around = torch.nn.functional.pad(plane, (reach,) * 4, value=True)
+    for plane, beyond in ((clear, UNSEEN_CLEAR), (unseen.float(), 1.0)):
+        around = torch.nn.functional.pad(plane, (reach,) * 4, value=beyond)
         planes.append(torch.stack([around.rot90(-q, (1, 2)) for q in range(4)], 1))  # ahead is along x
     through, new = planes
-    side = [slice(reach - n // 2 + i, reach - n // 2 + i + m) for i in range(n)]  # along y: from the right
-    seen = [torch.full_like(new[..., :m, :m], i == n // 2) for i in range(n)]
-    gain = torch.zeros(seen[0].shape, device=clear.device)
+    side = [slice(reach - n // 2 + i, reach - n // 2 + i + m) for i in range(n)]  # along y
+    seen = [torch.full_like(new[..., :m, :m], float(i == n // 2)) for i in range(n)]
+    gain = torch.zeros_like(seen[0])
     for row in range(n):
         along = slice(reach + row, reach + row + m)
         open_ = [through[..., along, side[i]] for i in range(n)]
         if not row:
             open_[n // 2] = torch.ones_like(open_[n // 2])
-        beyond = [torch.zeros_like(s) for s in seen]
+        ahead = [torch.zeros_like(s) for s in seen]
         for order, step in ((range(n - 1), 1), (range(n - 1, 0, -1), -1)):
             for i in order:
-                lit = seen[i] & open_[i]
-                seen[i + step] = seen[i + step] | lit
-                beyond[i] = beyond[i] | lit
-                beyond[i + step] = beyond[i + step] | lit
+                lit = seen[i] * open_[i]
+                seen[i + step] = torch.maximum(seen[i + step], lit)
+                ahead[i] = torch.maximum(ahead[i], lit)
+                ahead[i + step] = torch.maximum(ahead[i + step], lit)
         for i in range(n):
-            gain += seen[i] & new[..., along, side[i]]
-        seen = beyond
+            gain += seen[i] * new[..., along, side[i]]
+        seen = ahead
     return torch.stack([gain[:, q].rot90(q, (1, 2)) for q in range(4)], 1)

@@ -82,8 +82,8 @@ class Surveyor(Module):
         if size <= 2 * self.n:
             raise ValueError(f"executive.size = {size} is no map for views of {self.n}: give more than {2 * self.n}")
         self.size, self.reach, self.curiosity = size, reach, curiosity
-        self.goal = self._parsed(goal) if goal else None
-        goals.aim(goals.init(1, self.seen), self.goal, torch.ones(1, dtype=torch.bool), self.seen, 0)
+        self.goal = Goal.parse(goal) if goal else None
+        self._aimed(goals.init(1, self.seen), self.goal, torch.ones(1, dtype=torch.bool))  # it can be, or raises
 
     def steps(self) -> list[Step]:
         reads: dict[str, str | Read] = {
@@ -110,7 +110,7 @@ class Surveyor(Module):
         return {
             "survey": surveys.init(batch, self.size),
             "known": affordances.init(batch, self.actions),
-            "goals": goals.aim(goals.init(batch, self.seen), self.goal, every, self.seen, 0),
+            "goals": self._aimed(goals.init(batch, self.seen), self.goal, every),
             "barred": torch.zeros(batch, self.size, self.size, dtype=torch.int16),
             "met": torch.zeros(batch, self.size, self.size, dtype=torch.bool),
             "mode": torch.zeros(batch, dtype=torch.int64),
@@ -119,17 +119,12 @@ class Surveyor(Module):
     def aim(self, state: State, goal: Goal | str | None, rows: Tensor | None = None) -> State:
         """The state with this goal in the rows `[B]` (all); None: no goal. ValueError for one that cannot be."""
         rows = torch.ones_like(state["mode"], dtype=torch.bool) if rows is None else rows
-        goal = self._parsed(goal) if isinstance(goal, str) else goal
-        if goal is not None and goal.kind not in GOALS:
-            raise ValueError(f"executive/surveyor goes by sight, to {', '.join(GOALS)}; not to {goal.kind!r}")
+        goal = Goal.parse(goal) if isinstance(goal, str) else goal
         met = state["met"] & ~rows[:, None, None]
-        return state | {"goals": goals.aim(state["goals"], goal, rows, self.seen, 0), "met": met}
+        return state | {"goals": self._aimed(state["goals"], goal, rows), "met": met}
 
-    def _parsed(self, text: str) -> Goal:
-        goal = Goal.parse(text)
-        if goal.kind not in GOALS:
-            raise ValueError(f"executive/surveyor goes by sight, to {', '.join(GOALS)}; not to {goal.kind!r}")
-        return goal
+    def _aimed(self, asked: State, goal: Goal | None, rows: Tensor) -> State:
+        return goals.aim(asked, goal, rows, self.seen, 0, GOALS)
 
     def notice(self, state: State) -> str | None:
         far = int(state["survey"]["far"].max())
@@ -166,16 +161,16 @@ class Surveyor(Module):
             state, goal = self._arrive(state, reached), goal & ~reached[:, None]
 
         togo, toward = torch.full_like(u[:, 0], torch.inf), torch.zeros_like(action)
-        if bool(goal.any()):
-            togo, toward = sorties.best(target, price, frame.here, u, goal=goal)
+        way = {"target": target, "price": price, "here": frame.here, "u": u}
+        if bool((some := goal.any(-1)).any()):
+            togo[some], toward[some] = sorties.best(**_rows(way, some), goal=goal[some])
         seeks = asked & togo.isfinite()
-        if not bool(seeks.all()):
-            looked = frame.cut(survey["looked"])
+        if bool((some := ~seeks).any()):
+            looks = {"carried": carried, "cells": cells, "looked": frame.cut(survey["looked"])}
             leave = sorties.prospects(
-                known, carried, cells, looked, self.n, reach=self.reach, curiosity=self.curiosity
+                _rows(known, some), **_rows(looks, some), n=self.n, reach=self.reach, curiosity=self.curiosity
             )
-            out, outward = sorties.best(target, price, frame.here, u, leave=leave)
-            togo, toward = torch.where(seeks, togo, out), torch.where(seeks, toward, outward)
+            togo[some], toward[some] = sorties.best(**_rows(way, some), leave=leave)
 
         tries = (toward == self.actions) & togo.isfinite() & ~seeks
         applies = {
@@ -202,9 +197,7 @@ class Surveyor(Module):
 
     # --- small parts --------------------------------------------------------------------------------------------------
 
-    def _sense(
-        self, state: State, view: Tensor, action: Tensor, motion: Tensor, bump: Tensor, start: Tensor
-    ) -> State:
+    def _sense(self, state: State, view: Tensor, action: Tensor, motion: Tensor, bump: Tensor, start: Tensor) -> State:
         """What came of the last action, and what is seen now."""
         was, rows = state["survey"], torch.arange(len(action), device=action.device)
         before, carried = surveys.ahead(was, was["map"]).long(), was["carried"]
@@ -230,9 +223,10 @@ class Surveyor(Module):
         number = torch.zeros(len(cells), surveys.SYMBOLS, dtype=torch.int64, device=cells.device)
         number = number.scatter_add(1, cells.flatten(1), torch.ones_like(of)).gather(1, cells.flatten(1))
         same = (thing.gather(1, of) & (number > 1)).view_as(cells) & ~frame.cut(state["met"])
-        return (cells != UNSEEN) & (
+        found: Tensor = (cells != UNSEEN) & (
             by["object"] & (cells // 32 == asked["number"][:, None, None]) | by["place"] & at | by["same"] & same
         )
+        return found
 
     def _arrive(self, state: State, reached: Tensor) -> State:
         """The goal is reached where `reached` `[B]`; of things that are alike the others are left."""
@@ -246,8 +240,8 @@ class Surveyor(Module):
         return self.aim(state, None, reached & ~same) | {"met": met}
 
     def _act(self, state: State, toward: Tensor, tries: Tensor, lost: Tensor, u: Tensor) -> Tensor:
-        """The action `[B]` that begins the way: what is first to be done to the thing ahead; one never tried here, where
-        it `tries`; any that leaves the body in its place, where it knows no way (`lost`)."""
+        """The action `[B]` that begins the way, or what is first to be done to the thing ahead; one never tried here,
+        where it `tries`; one that leaves the body in its place, where it knows no way (`lost`)."""
         survey, known = state["survey"], state["known"]
         rows, carried = torch.arange(len(toward), device=toward.device), survey["carried"]
         kind = surveys.kinds(surveys.ahead(survey, survey["map"]).long())
@@ -270,3 +264,8 @@ class Surveyor(Module):
         cell, m = far.argmin(1), sought.shape[-1]
         step = torch.stack([away[0].gather(1, (cell // m)[:, None]), away[1].gather(1, (cell % m)[:, None])], -1)[:, 0]
         return (own + torch.where(sought.flatten(1).any(-1, keepdim=True), step, 0)).float()
+
+
+def _rows(state: State, rows: Tensor) -> State:
+    """The rows `[B]` bool of each tensor."""
+    return {name: x[rows] for name, x in state.items()}
