@@ -33,13 +33,13 @@ def value_iteration(
     def look_ahead(togo: Tensor) -> Tensor:
         return torch.minimum(price + togo.gather(1, there).view(batch, actions, places), exits)
 
-    rows, least = torch.arange(batch, device=target.device), price.amin((1, 2))
     togo = torch.where(goal, 0.0, exits.amin(1))
+    rows, least, end = torch.arange(batch, device=target.device), price.amin((1, 2)), togo.amin(1)
     for sweep in range(places if most is None else most):
         better = torch.where(goal, 0.0, look_ahead(togo).amin(1))
         if torch.equal(better, togo):
             break
         togo = better
-        if here is not None and bool((togo[rows, here] <= sweep * least).all()):
-            break  # what takes more moves costs more
+        if here is not None and bool((togo[rows, here] <= sweep * least + end).all()):
+            break  # a way of more moves costs more
     return togo, look_ahead(togo).mT
