@@ -26,7 +26,7 @@ from cogarch.run import SCORING_SEED, contracts, living
 
 Floats = NDArray[np.float64]
 OPTIONS: Mapping[str, Any] = {"layout": "new", "endless": False}
-EPISODES = 128
+EPISODES = 100
 
 
 class Task(NamedTuple):

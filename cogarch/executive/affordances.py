@@ -6,6 +6,8 @@ Gibson's (1979).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,8 @@ PASSES = {"clear": 0.8, "opaque": 0.2, "unseen": 0.5}
 def init(batch: int, actions: int) -> State:
     """Nothing known: `felt` `[B, A]`, whether it is known what the action does to the body: `turn` (quarter turns) and
     `advance` (cells) `[B, A]`; `passed` and `refused` `[B, K]`, how often each kind was; `opaque` `[B, K]`; `becomes`
-    `[B, H, K, A]`, the kind that the thing ahead became, by what was carried, its kind and the action."""
+    `[B, H, K, A]`, the kind that the thing ahead became, by what was carried, its kind and the action; `holds`, what
+    object was then carried."""
     whole = torch.zeros(batch, actions, dtype=torch.int64)
     return {
         "felt": torch.zeros(batch, actions, dtype=torch.bool),
@@ -33,21 +36,28 @@ def init(batch: int, actions: int) -> State:
         "refused": torch.zeros(batch, KINDS, dtype=torch.int32),
         "opaque": torch.zeros(batch, KINDS, dtype=torch.bool),
         "becomes": torch.full((batch, HELD, KINDS, actions), UNTRIED, dtype=torch.int8),
+        "holds": torch.full((batch, HELD, KINDS, actions), UNTRIED, dtype=torch.int8),
     }
 
 
-def try_(
-    known: State, action: Tensor, motion: Tensor, bump: Tensor, before: Tensor, after: Tensor, carried: Tensor
-) -> State:
+class Thing(NamedTuple):
+    """Symbols `[B]` of the cell ahead, and of what is carried."""
+
+    ahead: Tensor
+    carried: Tensor
+
+
+def try_(known: State, action: Tensor, motion: Tensor, bump: Tensor, before: Thing, after: Thing) -> State:
     """Take in what came of an action `[B]` (negative: none): the motion `[B, 2]` felt, whether it was refused, and the
-    symbols `[B]` of the cell that was ahead, before and after, and of what was carried before."""
+    symbols `[B]` of the thing ahead and of what was carried, before and after."""
     rows, tells, a = torch.arange(len(action), device=action.device), action >= 0, action.clamp(min=0)
     turn, advance = surveys.quarters(motion), motion[:, 1].round().long()
     moved = tells & ((turn != 0) | (advance != 0)) & ~bump
-    own, kind = (rows, a), surveys.kinds(before)
+    own, kind = (rows, a), surveys.kinds(before.ahead)
     still = tells & ~bump & ~moved & ~known["turn"][own].bool() & ~known["advance"][own].bool()
-    done = (rows, carried // 32, kind, a)
-    became = torch.where(still & (before != UNSEEN), surveys.kinds(after).to(torch.int8), known["becomes"][done])
+    done, tried = (rows, before.carried // 32, kind, a), still & (before.ahead != UNSEEN)
+    became = torch.where(tried, surveys.kinds(after.ahead).to(torch.int8), known["becomes"][done])
+    holds = torch.where(tried, (after.carried // 32).to(torch.int8), known["holds"][done])
     return known | {
         "felt": known["felt"].index_put(own, known["felt"][own] | (tells & ~bump)),
         "turn": known["turn"].index_put(own, torch.where(moved, turn, known["turn"][own])),
@@ -55,6 +65,7 @@ def try_(
         "passed": known["passed"].index_put((rows, kind), known["passed"][rows, kind] + (moved & (advance == 1))),
         "refused": known["refused"].index_put((rows, kind), known["refused"][rows, kind] + (tells & bump)),
         "becomes": known["becomes"].index_put(done, became),
+        "holds": known["holds"].index_put(done, holds),
     }
 
 
@@ -99,9 +110,20 @@ def moves(known: State) -> Tensor:
     return moving
 
 
-def untried(known: State, carried: Tensor) -> Tensor:
-    """Which actions have never been tried on a thing of each kind, carrying the symbols `[B]`: `[B, K, A]`; those that
-    move the body do nothing to things."""
-    rows = torch.arange(len(carried), device=carried.device)
-    new: Tensor = (known["becomes"][rows, carried // 32] == UNTRIED) & ~moves(known)[:, None]
-    return new
+def curious(known: State, carried: Tensor, number: Tensor) -> Tensor:
+    """What each action is worth to be tried on each kind of thing, carrying the symbols `[B]`: `[B, K, A]`, at most 1.
+
+    Where it was never tried, the chance that such a thing bars the way, over the square of the `number` `[B, K]` of
+    them: what is rare is tried first. Where it changes what is carried, half of what there is then to be tried at best.
+    Actions that move the body do nothing to things, and those of which it is not known are tried for that first.
+    """
+    rows, held = torch.arange(len(carried), device=carried.device), carried // 32
+    idle = known["felt"] & ~moves(known)
+    new = (known["becomes"] == UNTRIED) & idle[:, None, None]  # [B, H, K, A]
+    bars = torch.where(number > 0, (1 - chance(known)) / number.clamp(min=1) ** 2, 0.0)
+    bars[:, UNSEEN] = 0.0
+    most = (bars[:, None] * new.any(-1)).amax(-1)  # [B, H]: with each thing in hand
+    then = known["holds"][rows, held].long()
+    takes = (then != UNTRIED) & (then != held[:, None, None])
+    after = most.gather(1, then.clamp(min=0).flatten(1)).view_as(takes.float()) / 2
+    return torch.where(takes, after, bars[..., None] * new[rows, held])

@@ -11,7 +11,6 @@ from cogarch.executive.survey import AHEAD, UNSEEN
 from cogarch.executive.value_iteration import value_iteration
 from cogarch.module import State
 
-RARE = 2
 TIES = 1e-4
 """Of a move's cost: so far apart, at random, are those that cost the same."""
 
@@ -48,38 +47,26 @@ def facing(plane: Tensor) -> Tensor:
 
 
 def prospects(
-    known: State,
-    carried: Tensor,
-    cells: Tensor,
-    looked: Tensor,
-    n: int,
-    *,
-    reach: float,
-    curiosity: float,
+    known: State, cells: Tensor, looked: Tensor, curious: Tensor, n: int, *, reach: float, curiosity: float
 ) -> Tensor:
     """What it costs to end the way at each pose `[B, S]` (inf: there is nothing to be had), the less the more there is:
     `reach ln(n^2 / A)`, so that the best way is that to the largest `A e^(-L / reach)`, where `A` is how many unseen
-    cells a view from there would show and `L` the cost of the way (Gonzalez-Banos & Latombe 2002).
+    cells a view from there should show and `L` the cost of the way (Gonzalez-Banos & Latombe 2002).
 
-    To try an action on the thing ahead is worth `curiosity` cells where the like was never seen before and does not let
-    one through; what an action does to the body is tried at once.
+    `cells` `[B, M, M]`: the symbols seen; `looked` `[B, 4, M, M]`: the poses from which it has looked; `curious`
+    `[B, K, A]`: see `affordances.curious`; what is worth 1 there is as much as `curiosity` cells. What an action does
+    to the body is tried at once, where the way ahead should be clear.
     """
     unseen, kind = cells == UNSEEN, surveys.kinds(cells)
     opaque = known["opaque"].gather(1, kind.flatten(1)).view_as(kind)
     clear = torch.where(unseen, surveys.UNSEEN_CLEAR, (~opaque).float())
-    gain = surveys.outlook(unseen, clear, n)
-    gain = gain.masked_fill(looked | unseen[:, None], 0.0)
-
-    chance = affordances.chance(known)
-    number = torch.zeros_like(chance).scatter_add(1, kind.flatten(1), torch.ones_like(kind.flatten(1)).float())
-    new = affordances.untried(known, carried) & known["felt"][:, None]
-    worth = curiosity * (1 - chance) * new.any(-1) / number.clamp(min=1) ** RARE
-    worth[:, UNSEEN] = 0.0
+    gain = surveys.outlook(unseen, clear, n).masked_fill(looked | unseen[:, None], 0.0).flatten(1)
     thing = facing(kind).flatten(1)
-    gain = torch.maximum(gain.flatten(1), worth.gather(1, thing))
+    gain = torch.maximum(gain, curiosity * curious.amax(-1).gather(1, thing))
     cost = torch.where(gain > 0, reach * (n * n / gain.clamp(min=1e-9)).log(), torch.inf).clamp(min=0)
     unfelt = (~known["felt"]).any(-1, keepdim=True)
-    return torch.where(unfelt, torch.minimum(cost, 1 / chance.gather(1, thing) - 1), cost)
+    tries = 1 / affordances.chance(known).gather(1, thing) - 1
+    return torch.where(unfelt, torch.minimum(cost, tries), cost)
 
 
 def best(

@@ -160,13 +160,16 @@ class Surveyor(Module):
         if bool(reached.any()):
             state, goal = self._arrive(state, reached), goal & ~reached[:, None]
 
+        number = torch.zeros(len(rows), surveys.KINDS, device=u.device)
+        number = number.scatter_add(1, surveys.kinds(cells).flatten(1), torch.ones_like(cells.flatten(1)).float())
+        curious = affordances.curious(known, carried, number)
         togo, toward = torch.full_like(u[:, 0], torch.inf), torch.zeros_like(action)
         way = {"target": target, "price": price, "here": frame.here, "u": u}
         if bool((some := goal.any(-1)).any()):
             togo[some], toward[some] = sorties.best(**_rows(way, some), goal=goal[some])
         seeks = asked & togo.isfinite()
         if bool((some := ~seeks).any()):
-            looks = {"carried": carried, "cells": cells, "looked": frame.cut(survey["looked"])}
+            looks = {"cells": cells, "looked": frame.cut(survey["looked"]), "curious": curious}
             leave = sorties.prospects(
                 _rows(known, some), **_rows(looks, some), n=self.n, reach=self.reach, curiosity=self.curiosity
             )
@@ -186,7 +189,7 @@ class Surveyor(Module):
         reason = torch.stack([applies[rule.reason] for rule in RULES]).int().argmax(0)
         mode = torch.tensor([MODES.index(rule.mode) for rule in RULES], device=reason.device)[reason]
         said = {
-            "executive/action": self._act(state, toward, tries, togo.isinf(), u[:, -self.actions :])[:, None],
+            "executive/action": self._act(state, toward, tries, togo.isinf(), curious, u[:, -self.actions :])[:, None],
             "executive/mode": mode[:, None],
             "executive/reason": reason[:, None],
             "executive/goal": self._nearest(survey, frame, sought),
@@ -200,14 +203,14 @@ class Surveyor(Module):
     def _sense(self, state: State, view: Tensor, action: Tensor, motion: Tensor, bump: Tensor, start: Tensor) -> State:
         """What came of the last action, and what is seen now."""
         was, rows = state["survey"], torch.arange(len(action), device=action.device)
-        before, carried = surveys.ahead(was, was["map"]).long(), was["carried"]
+        before = affordances.Thing(surveys.ahead(was, was["map"]).long(), was["carried"])
         survey = surveys.look(surveys.move(was, motion), view)
-        after = view[:, self.n // 2, self.n - 2]
-        known = affordances.try_(state["known"], action, motion, bump, before, after, carried)
+        after = affordances.Thing(view[:, self.n // 2, self.n - 2], survey["carried"])
+        known = affordances.try_(state["known"], action, motion, bump, before, after)
         known = affordances.stand(affordances.see(known, view), survey["carried"], start)
         u, v = torch.tensor(surveys.AHEAD, device=rows.device)[survey["heading"]].unbind(-1)
         cell = (rows, (survey["x"] + u) % self.size, (survey["y"] + v) % self.size)
-        refused = torch.where(bump & (action >= 0), after.short(), state["barred"][cell])
+        refused = torch.where(bump & (action >= 0), after.ahead.short(), state["barred"][cell])
         return state | {"survey": survey, "known": known, "barred": state["barred"].index_put(cell, refused)}
 
     def _sought(self, state: State, frame: Frame, cells: Tensor) -> Tensor:
@@ -239,7 +242,7 @@ class Surveyor(Module):
             met = met.index_put(cell, met[cell] | same)
         return self.aim(state, None, reached & ~same) | {"met": met}
 
-    def _act(self, state: State, toward: Tensor, tries: Tensor, lost: Tensor, u: Tensor) -> Tensor:
+    def _act(self, state: State, toward: Tensor, tries: Tensor, lost: Tensor, curious: Tensor, u: Tensor) -> Tensor:
         """The action `[B]` that begins the way, or what is first to be done to the thing ahead; one never tried here,
         where it `tries`; one that leaves the body in its place, where it knows no way (`lost`)."""
         survey, known = state["survey"], state["known"]
@@ -249,9 +252,9 @@ class Surveyor(Module):
         first, move = tool[rows, kind], toward.clamp(max=self.actions - 1)
         move = torch.where((known["advance"][rows, move] != 0) & (first >= 0), first, move)
         unfelt, chance = ~known["felt"], affordances.chance(known)[rows, kind]
-        new = affordances.untried(known, carried)[rows, kind] & ~unfelt
-        new = torch.where(unfelt.any(-1, keepdim=True) & (chance > 0)[:, None], unfelt, new)
-        trial, idle = (u + new).argmax(-1), (u + 2 * unfelt + (known["turn"] != 0)).argmax(-1)
+        first_felt = unfelt.any(-1, keepdim=True) & (chance > 0)[:, None]
+        worth = torch.where(first_felt, unfelt.float(), curious[rows, kind])
+        trial, idle = (worth + sorties.TIES * u).argmax(-1), (u + 2 * unfelt + (known["turn"] != 0)).argmax(-1)
         return torch.where(lost, idle, torch.where(tries, trial, move))
 
     def _nearest(self, survey: State, frame: Frame, sought: Tensor) -> Tensor:
