@@ -148,27 +148,26 @@ def outlook(unseen: Tensor, clear: Tensor, n: int) -> Tensor:
     cell is that of the best way of sight to it.
     """
     m, reach = clear.shape[-1], n - 1
-    planes = []
+    planes = []  # [n, B, 4, X, M]: by column of the view, from the left; ahead is along x
     for plane, beyond in ((clear, UNSEEN_CLEAR), (unseen.float(), 1.0)):
         around = torch.nn.functional.pad(plane, (reach,) * 4, value=beyond)
-        planes.append(torch.stack([around.rot90(-q, (1, 2)) for q in range(4)], 1))  # ahead is along x
+        turned = torch.stack([around.rot90(-q, (1, 2)) for q in range(4)], 1)
+        planes.append(turned.unfold(3, m, 1)[:, :, :, reach - n // 2 : reach + n // 2 + 1].permute(3, 0, 1, 2, 4))
     through, new = planes
-    side = [slice(reach - n // 2 + i, reach - n // 2 + i + m) for i in range(n)]  # along y
-    seen = [torch.full_like(new[..., :m, :m], float(i == n // 2)) for i in range(n)]
+    seen = torch.zeros_like(new[..., :m, :])
+    seen[n // 2] = 1.0
     gain = torch.zeros_like(seen[0])
     for row in range(n):
-        along = slice(reach + row, reach + row + m)
-        open_ = [through[..., along, side[i]] for i in range(n)]
+        open_ = through[..., row + reach : row + reach + m, :]
         if not row:
-            open_[n // 2] = torch.ones_like(open_[n // 2])
-        ahead = [torch.zeros_like(s) for s in seen]
+            open_ = open_.clone()
+            open_[n // 2] = 1.0
         for order, step in ((range(n - 1), 1), (range(n - 1, 0, -1), -1)):
             for i in order:
-                lit = seen[i] * open_[i]
-                seen[i + step] = torch.maximum(seen[i + step], lit)
-                ahead[i] = torch.maximum(ahead[i], lit)
-                ahead[i + step] = torch.maximum(ahead[i + step], lit)
-        for i in range(n):
-            gain += seen[i] * new[..., along, side[i]]
-        seen = ahead
+                torch.maximum(seen[i + step], seen[i] * open_[i], out=seen[i + step])
+        gain += (seen * new[..., row + reach : row + reach + m, :]).sum(0)
+        lit = seen * open_
+        seen = lit.clone()
+        seen[1:] = torch.maximum(seen[1:], lit[:-1])
+        seen[:-1] = torch.maximum(seen[:-1], lit[1:])
     return torch.stack([gain[:, q].rot90(q, (1, 2)) for q in range(4)], 1)
