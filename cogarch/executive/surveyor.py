@@ -28,6 +28,8 @@ RULES = (
 )
 REASONS = tuple(rule.reason for rule in RULES)
 """`executive/reason` is a number of these."""
+BODY = 10
+"""MiniGrid's agent, an object in pictures of the whole grid."""
 GOALS = ("object", "place", "same")
 """The kinds of goal that can be told by sight."""
 
@@ -127,6 +129,9 @@ class Surveyor(Module):
         return goals.aim(asked, goal, rows, self.seen, 0, GOALS)
 
     def notice(self, state: State) -> str | None:
+        """That what it sees is no view ahead, or that its map is too small."""
+        if bool((state["survey"]["map"] // 32 == BODY).any()):
+            return 'it sees its own body, so this is no view ahead: make the world with observation = "partial"'
         far = int(state["survey"]["far"].max())
         if far + self.n <= self.size // 2:
             return None

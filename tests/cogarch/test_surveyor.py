@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 import agents
 import envs
 from cogarch import Bus, Signal
-from cogarch.bench.minigrid import live, shortest
+from cogarch.bench.minigrid import by_chance, live, measure, shortest
 from cogarch.check import check_module, example_contracts
 from cogarch.executive.configurator import MODES
 from cogarch.executive.surveyor import REASONS, RULES, Surveyor
@@ -148,6 +149,23 @@ def test_a_map_that_is_too_small_is_told() -> None:
                 pass
         notice = bus.part("executive").notice(bus.state["executive"])
         assert (notice is not None and "raise executive.size" in notice) == told
+
+
+def test_a_whole_grid_in_place_of_a_view_is_told() -> None:
+    world = envs.make("MiniGrid-DoorKey-5x5-v0", 1, observation="full")
+    bus: Bus = agents.load("scout").build(contracts(world), batch=1, seed=0)
+    with torch.no_grad():
+        next(living(world, bus, lambda t: {0: 0}))
+    assert "own body" in str(bus.part("executive").notice(bus.state["executive"]))
+
+
+def test_the_bench_knows_the_shortest_way_and_chance() -> None:
+    best, most = shortest("MiniGrid-Empty-8x8-v0", ENDS, [0, 1])
+    assert best.tolist() == [11, 11] and most == 256  # five on, a turn, five on
+    assert shortest("MiniGrid-DoorKey-5x5-v0", ENDS, [0])[0] != best[:1]  # nan: locked
+    assert 0 < by_chance("MiniGrid-Empty-5x5-v0", ENDS, list(range(40)), 0).mean() < 0.8
+    with pytest.raises(ValueError, match="bench minigrid knows MiniGrid-Empty-8x8-v0, "):
+        measure(env="cogarch/Square-v0", seeds=[0], quick=True, console=Console(quiet=True))
 
 
 BAD = [
