@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ NOT_ALLOWED |= {(agent, "sensory field"): "lec/(one|two)_hot encodes" for agent 
 VIEWS = ("egocentric view", "allocentric view of hexagons", "MiniGrid", "MiniGrid, whole grid", "BabyAI, with missions")
 NOT_ALLOWED |= {("tem", world): "use lec/one_hot" for world in VIEWS}
 NOT_ALLOWED |= {("viewer", world): r"lec/jepa encodes views and pixels" for world in WORLDS if world not in VIEWS}
+MINIGRID = [world for world in WORLDS if re.match("MiniGrid|BabyAI", world)]
+NOT_ALLOWED |= {("scout", world): "surveyor reads views ahead" for world in WORLDS if world not in MINIGRID}
 NOT_ALLOWED["tem", "cogarch/Loop-v0"] = r"give lec\.units = 11"  # 45 objects, and the one that tells of reward
 """Pairs that the contracts rule out, and what the error then says."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, get_args
@@ -13,10 +14,12 @@ from torch import Tensor
 from cogarch.module import Signal, State
 from cogarch.wiring import nearest
 
-Kind = Literal["observation", "place", "node", "object", "reward"]
+Kind = Literal["observation", "place", "node", "object", "reward", "same"]
 KINDS: tuple[str, ...] = get_args(Kind)
 BY = {kind: 1 + i for i, kind in enumerate(KINDS)}
 """What `by` is for a goal of each kind."""
+REMEMBERED: tuple[str, ...] = KINDS[:-1]
+"""The kinds that are found among places where one has been."""
 NEAR = 0.5
 """Of the world's unit: a place goal is where the body remembers to have been no further from it."""
 ALIKE = 1e-3
@@ -31,7 +34,8 @@ class Goal:
     - "place": (x, y) from where the life began, by felt motion, in the world's unit;
     - "node": a place of the agent's own map, such as `hc/slot` told it;
     - "object": where an object of that kind was sensed: the observation itself, or anywhere in a symbolic view;
-    - "reward": where a reward was felt.
+    - "reward": where a reward was felt;
+    - "same": at a thing of which a like was seen elsewhere.
     """
 
     kind: Kind
@@ -41,7 +45,7 @@ class Goal:
     def parse(cls, text: str) -> Goal:
         """From words: "object 7", "place 3 -2", "node 12", "observation 7", "reward". ValueError says what is not."""
         kind, *values = re.split(r"[\s,]+", text.strip())
-        wanted = {"place": 2, "reward": 0}.get(kind, 1)
+        wanted = {"place": 2, "reward": 0, "same": 0}.get(kind, 1)
         if kind not in KINDS:
             raise ValueError(f"no goal is a {kind!r} (of {text!r}); {nearest(kind, KINDS)}")
         try:
@@ -65,12 +69,17 @@ def init(batch: int, seen: Signal) -> State:
     }
 
 
-def aim(goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int) -> State:
-    """The goals `[B]` with this one where `rows` `[B]` is true; ValueError for one that cannot be."""
+def aim(
+    goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int, kinds: Sequence[str] = REMEMBERED
+) -> State:
+    """The goals `[B]` with this one where `rows` `[B]` is true; ValueError for one that cannot be, or is none of the
+    `kinds` that the executive can seek."""
     if goal is None:
         return goals | {"by": torch.where(rows, 0, goals["by"])}
     if goal.kind not in KINDS:
         raise ValueError(f"no goal is a {goal.kind!r}; {nearest(goal.kind, KINDS)}")
+    if goal.kind not in kinds:
+        raise ValueError(f"this executive seeks no {goal.kind!r}: give it {', '.join(kinds)}, or take another")
     goals = goals | {"by": torch.where(rows, BY[goal.kind], goals["by"])}
     if goal.kind == "observation":
         sought = _sensed(goal.value, seen).to(rows.device)
@@ -81,7 +90,7 @@ def aim(goals: State, goal: Goal | None, rows: Tensor, seen: Signal, places: int
         if place.shape != (2,) or not bool(place.isfinite().all()):
             raise ValueError(f"a place is two finite numbers, x and y from where the life began; got {goal.value!r}")
         return goals | {"place": torch.where(rows[:, None], place, goals["place"])}
-    if goal.kind == "reward":
+    if goal.kind in ("reward", "same"):
         return goals
     if goal.kind == "object" and (seen.dtype.is_floating_point or seen.unit == "RGB"):
         raise ValueError(f"objects have no kind where {seen} is sensed; give the goal as an observation or a place")
