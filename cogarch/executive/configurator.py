@@ -44,6 +44,9 @@ class Configurator(Module):
     at every step, by `mcts` (Monte-Carlo tree search), `cem` (the cross-entropy method, on sequences of actions), or
     `vector`, straight on by the difference of two codes' phases (`cogarch.executive.search`).
 
+    With `habit` it learns, `lessons` a tick of rest, what to do where to come where, and does so where its uncertainty
+    is below `doubt`; else it searches (`cogarch.executive.control`; `executive/control` says which).
+
     `goal` is the goal of every life ("object 7", see `cogarch.executive.goals.Goal`); `aim` gives others while living.
     A goal that is not known, or to which no way is known, is said at once (`executive/reason`), and the agent explores.
     With `wander` it gives itself one when nothing is left to explore and it has rested `rest` ticks: the place that it
@@ -51,6 +54,9 @@ class Configurator(Module):
 
     `executive/goal` is the code of the place it goes to (NaN: none), `executive/togo` what it expects the way to cost
     (NaN: no way), `executive/inferred` whether the move it now makes was never made before and is trusted to lead on.
+
+    Places are known by the topic `code` (default: "mec/g" where it is written, else "world/z"). Where no memory tells
+    which place this is, so many `places` are kept, and a code is the same but for `same` of its squared length.
     """
 
     role = "executive"
@@ -101,7 +107,7 @@ class Configurator(Module):
             raise ValueError("executive.surprising needs world/surprise: give the agent a world model, or leave it 0")
         self.habit, self.doubt, self.lessons = habit, doubt, lessons
         for name, x in (habits.draw(self.n, self.actions) if habit else {}).items():
-            self.register_buffer(f"habit_{name}", x)
+            self.register_buffer(f"habit_{name}", x, persistent=False)  # of the seed, not learned by a training
         self.goal = Goal.parse(goal) if goal else None
         blank = goals.init(1, self.seen)
         goals.aim(blank, self.goal, torch.ones(1, dtype=torch.bool), self.seen, self.places)  # it can be, or raises
