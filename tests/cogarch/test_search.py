@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import agents
+import envs
 from cogarch.bench import errands
 from cogarch.bench.errands import Known, Sent
 from cogarch.config import Agent
@@ -18,6 +19,7 @@ from cogarch.executive import control, costs, habit
 from cogarch.executive.search import SEARCHES, finder
 from cogarch.executive.value_iteration import value_iteration
 from cogarch.module import Signal, State
+from cogarch.run import contracts
 from cogarch.tree import leaves
 
 SQUARE = ("cogarch/Square-v0", {"width": 5})
@@ -144,3 +146,12 @@ def test_a_habit_doubts_itself_where_it_was_refused_or_goes_in_circles() -> None
     assert sure.tolist() == [True, False, True]
     no_goal = torch.full_like(goal, torch.nan)
     assert not control.act(mind, atlas, code, no_goal, torch.full((3,), 2), never, 1.0)[3].any()
+
+
+def test_shipped_weights_fit_an_agent_that_gets_a_habit() -> None:
+    inputs = contracts(envs.make("cogarch/Square-v0", 1))
+    agent, unfit = agents.load("tolman").change("executive", habit=True).ready(inputs)
+    assert agent.weights is not None, unfit
+    own = agent.build(inputs).parts["executive"]
+    assert not any(name.startswith("habit") for name in own.state_dict())
+    assert any(name.startswith("habit") for name, _ in own.named_buffers())
