@@ -47,7 +47,7 @@ TASKS = (
     Task("MiniGrid-MultiRoom-N4-S5-v1", "all", GOAL, "PPO .000 at 10 M frames (v0)"),
     Task("MiniGrid-MultiRoom-N6-v0", "all", GOAL),
     Task("MiniGrid-MemoryS9-v0", "navigation", SAME, "recurrent PPO .93 at 2 M frames"),
-    Task("MiniGrid-MemoryS13-v0", "navigation", SAME, "recurrent PPO .93 at 2 M frames"),
+    Task("MiniGrid-MemoryS13-v0", "navigation", SAME, "recurrent PPO .93 at 2 M frames (S9)"),
     Task("MiniGrid-DoorKey-5x5-v0", "all", GOAL),
     Task("MiniGrid-DoorKey-8x8-v0", "all", GOAL),
 )
