@@ -28,6 +28,7 @@ BENCHES = {
     "jepa-health": 3,  # what a world model has learned, beside models made to fail
     "navigation": 3,  # goes where it is sent: beside a dictionary of walked moves, chance and an oracle
     "jepa-speed": 1,  # training of a world model beside a plain autoencoder of its size, and what each code tells
+    "lesions": 3,  # what each module of the flagship is worth to what it does: clamped in turn
     "minigrid": 3,  # an agent that maps what it sees, in MiniGrid: reward, success and frames, without training
     "bus": 1,  # the cost of the bus beside the same modules called by hand, and of play beside ticking
     "worlds": 1,  # steps a second of every world, beside MiniGrid in gymnasium's own vector environments

@@ -69,6 +69,7 @@ def explore(
     most: int,
     *,
     rested: int = 1,
+    clamps: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> dict[float, list[Known]]:
     """What agents know of their worlds (`seeds`, one each) when they have walked each of `shares` of the edges, by
@@ -82,6 +83,8 @@ def explore(
     past: list[tuple[Ints, Ints, Ints, NDArray[np.float64]]] = []
     with torch.no_grad(), contextlib.closing(closed(env, batch, options)) as world:
         bus = agent.ready(contracts(world))[0].build(contracts(world), batch=batch, seed=seed)
+        for topic, value in (clamps or {}).items():
+            bus.clamp(topic, value)
         for t, said in enumerate(itertools.islice(living(world, bus, _begin(seeds)), most)):
             atlas = bus.state["executive"]["atlas"]
             told = (said["executive/action"][:, 0], said["env/node"][:, 0], atlas["here"], atlas["position"])
@@ -150,15 +153,19 @@ def send(
     ticks: Ints,
     *,
     change: Callable[[World, int], None] | None = None,
+    clamps: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> Sent:
     """Send an agent to each of the places that it was at at `ticks` `[K]`, each time with what it knows and no more;
-    `change` is done to each row of the world before it is sent."""
+    `change` is done to each row of the world before it is sent, and from then on topics are held at what `clamps`
+    says."""
     k = len(ticks)
     with torch.no_grad(), contextlib.closing(closed(env, k, options)) as world:
         bus = agent.ready(contracts(world))[0].build(contracts(world), batch=k, seed=seed)
         many = {name: x if name == "clock" else x.expand(k, *x.shape[1:]).clone() for name, x in known.mind.items()}
         bus.load(many)
+        for topic, value in (clamps or {}).items():
+            bus.clamp(topic, value)
         executive: Any = bus.part("executive")
         egocentric = world.metadata["motion"] == "turn, advance"
         for i, t in enumerate(ticks):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cogarch.bench import navigation
+from cogarch.bench import lesions, navigation
 
 CONSOLE = Console(quiet=True)
 SMALL = navigation.Place("square 4x4", "cogarch/Square-v0", {"width": 4}, navigation.COMPASS)
@@ -83,3 +83,15 @@ def test_the_figure_of_a_shortcut(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_it_names_its_own_worlds() -> None:
     with pytest.raises(ValueError, match="names its own worlds"):
         measure("", env="cogarch/Square-v0")
+
+
+def test_lesions_cost_what_the_module_is_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lesions, "ROOMS", SMALL)
+    monkeypatch.setattr(lesions, "YOUNG", 60)
+    monkeypatch.setattr(lesions, "ERRANDS", 4)
+    rows = lesions.measure(env=None, seeds=range(1), quick=True, console=CONSOLE, only="e")
+    found = {str(row["lesion"]): row for row in rows}
+    assert list(found) == ["none", "lec", "mec", "executive"]
+    assert found["none"]["success"] == found["none"]["spl"] == 1.0
+    assert found["mec"]["spl"] < 0.6 < found["none"]["explored"]
+    assert found["executive"]["explored"] < 0.3
