@@ -329,7 +329,8 @@ def bench(
 
     Args:
         name: Which bench: zero-shot, structures, tem, links, visits, absence, cells, remapping, recall, sensory,
-            jepa-health, navigation, lesions, minigrid, two-levels, and of speed bus, worlds, jepa-speed, tem-speed, train.
+            jepa-health, navigation, lesions, minigrid, two-levels, and of speed bus, worlds, jepa-speed, tem-speed,
+            train.
         env: Another world than the bench's own.
         seeds: How many seeds, from 0 on (default: the bench's own).
         json: Write the rows here, too.
